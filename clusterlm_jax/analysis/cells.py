@@ -1,0 +1,126 @@
+"""A cell of the analysis -> its score rows (paper 3.2, 3.3)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clusterlm_jax.analysis.clustering import kmeans, seed_of, tsne
+from clusterlm_jax.analysis.neighbours import neighbour_scores
+from clusterlm_jax.analysis.scores import SCORES, score_all
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.variance import variance_share
+from clusterlm_jax.records import Cell, HiddenReader, ScoreRow, write_atomically
+
+REFERENCE, QUERIES = "training", "validation"
+REDUCER = {"raw": "none", "tsne": "tsne", "knn": "none"}
+KNN_KEYS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
+Key = tuple[str, str]  # label, score
+
+
+def cells_of(
+    run: str, seed: int, epoch: int, step: int, splits: Sequence[str], layers: Sequence[str], spec: AnalysisSpec
+) -> list[Cell]:
+    """Every cell of an epoch; neighbours are those of the validation split only."""
+    return [
+        Cell(run, seed, epoch, step, split, layer, job)
+        for split, layer, job in itertools.product(splits, layers, spec.jobs)
+        if job != "knn" or split == QUERIES
+    ]
+
+
+def keys_of(job: str, spec: AnalysisSpec) -> frozenset[Key]:
+    """The (label, score) pairs of a job's rows: a cell is done when all are there."""
+    if job == "knn":
+        return frozenset(KNN_KEYS)
+    keys = set(itertools.product(spec.labels, SCORES))
+    if job == "raw":
+        keys |= {(label, "variance_share") for label in (*spec.labels, "position")}
+    return frozenset(keys)
+
+
+def job_of(reducer: str, score: str) -> str:
+    """The job a row comes from."""
+    if score.startswith("knn_"):
+        return "knn"
+    return "tsne" if reducer == "tsne" else "raw"
+
+
+def label_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The label columns of hidden states, with the combined one the paper adds."""
+    pair_2N = np.stack([columns["distribution"], columns["mapping"]])
+    combined_N = np.unique(pair_2N, axis=1, return_inverse=True)[1]
+    return {**columns, "distribution_mapping": combined_N.ravel()}
+
+
+class SklearnBackend:
+    """Scores cells one after another on the host, with scikit-learn; a `records.AnalysisBackend`.
+
+    Args:
+      embeddings: where the coordinates of t-SNE cells go, one file each.
+    """
+
+    def __init__(self, spec: AnalysisSpec, embeddings: Path) -> None:
+        self._spec, self._embeddings = spec, embeddings
+
+    def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]:
+        jobs = {"raw": self._raw, "tsne": self._tsne, "knn": self._knn}
+        for cell in cells:
+            values = jobs[cell.job](cell, states)
+            yield (
+                cell,
+                tuple(
+                    ScoreRow(
+                        cell.run, cell.seed, cell.epoch, cell.step, cell.split, cell.layer,
+                        label, REDUCER[cell.job], score, value,
+                    )
+                    for (label, score), value in values.items()
+                ),
+            )  # fmt: skip
+
+    def _raw(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        hidden_ND, columns = _load(cell, states, cell.split)
+        shares = {
+            (label, "variance_share"): variance_share(hidden_ND, columns[label])
+            for label in (*self._spec.labels, "position")
+        }
+        return self._cluster(cell, hidden_ND, columns) | shares
+
+    def _tsne(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        hidden_ND, columns = _load(cell, states, cell.split)
+        coordinates_N3 = tsne(hidden_ND, seed_of(cell.name), self._spec)
+        values = self._cluster(cell, coordinates_N3, columns)
+        self._keep(cell, coordinates_N3, columns)
+        return values
+
+    def _knn(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        query_QD, query_columns = _load(cell, states, QUERIES)
+        reference_ND, reference_columns = _load(cell, states, REFERENCE)
+        return neighbour_scores(query_QD, query_columns, reference_ND, reference_columns, self._spec.neighbours)
+
+    def _cluster(self, cell: Cell, points_ND: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[Key, float]:
+        """Scores of KMeans for every label, k its number of values; labels of equal k share the clustering."""
+        clusters: dict[int, np.ndarray] = {}
+        values: dict[Key, float] = {}
+        for label in self._spec.labels:
+            k = len(np.unique(columns[label]))
+            if k not in clusters:
+                clusters[k] = kmeans(points_ND, k, seed_of(cell.name), self._spec)
+            values |= {(label, score): value for score, value in score_all(columns[label], clusters[k]).items()}
+        return values
+
+    def _keep(self, cell: Cell, coordinates_N3: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, coordinates_N3=coordinates_N3.astype(np.float32), **columns)
+
+        place = self._embeddings / cell.run / f"seed={cell.seed}" / f"epoch={cell.epoch:04d}" / cell.split
+        write_atomically(place / f"layer={cell.layer}.npz", write)
+
+
+def _load(cell: Cell, states: HiddenReader, split: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    where = cell.run, cell.seed, cell.epoch, split
+    return states.layer(*where, cell.layer), label_columns(states.labels(*where))

@@ -1,0 +1,55 @@
+"""KMeans and t-SNE with the settings of tables 5 and 6, seeded from the name of the cell."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.manifold import TSNE
+
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.records import UserError
+
+
+def seed_of(name: str) -> int:
+    """A 32-bit seed that is the same in every process."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
+
+
+def kmeans(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) -> np.ndarray:
+    """Clusters, int [instance]; fewer than asked where there are fewer distinct points, as at layer 0."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
+        return KMeans(
+            n_clusters=clusters,
+            init="k-means++",
+            n_init=spec.kmeans_restarts,
+            max_iter=spec.kmeans_iterations,
+            algorithm="lloyd",
+            random_state=seed,
+        ).fit_predict(points_ND)
+
+
+def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
+    """Coordinates, float32 [instance, component].
+
+    Raises:
+      UserError: if there are too few instances for the perplexity, or too narrow states for the PCA start.
+    """
+    instances, width = hidden_ND.shape
+    if instances <= spec.tsne_perplexity:
+        raise UserError(f"eval.tsne_perplexity is {spec.tsne_perplexity}, but a split has {instances} instances.")
+    if min(instances, width) < spec.tsne_components:
+        raise UserError(f"eval.tsne_components is {spec.tsne_components}, but hidden states have width {width}.")
+    return TSNE(
+        n_components=spec.tsne_components,
+        perplexity=spec.tsne_perplexity,
+        max_iter=spec.tsne_iterations,
+        metric="euclidean",
+        init="pca",
+        method="barnes_hut" if spec.tsne_components < 4 else "exact",
+        random_state=seed,
+    ).fit_transform(hidden_ND)

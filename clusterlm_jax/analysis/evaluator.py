@@ -1,0 +1,220 @@
+"""Spreads cells over worker processes, beside the training."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.table import ScoreTable
+from clusterlm_jax.records import Cell, ScoreRow, UserError
+
+POLL_SECONDS = 0.2
+PACKAGE_ROOT = Path(__file__).parents[2]
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class WorkerDied(Exception):
+    """A worker process ended without an answer."""
+
+
+class Worker:
+    """A process that scores one cell at a time, on one thread: KMeans is faster so, and reproducible only so."""
+
+    def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> None:
+        path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "clusterlm_jax.analysis.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+            start_new_session=True,  # an interrupt from the keyboard is for the main process, which ends its workers
+        )
+        self._send((spec, hidden, embeddings))
+
+    def score(self, cell: Cell) -> tuple[ScoreRow, ...] | str:
+        """The rows of a cell, or what went wrong in words.
+
+        Raises:
+          WorkerDied: with the exit code.
+        """
+        self._send(cell)
+        try:
+            return pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError) as error:
+            raise WorkerDied(f"exit code {self._process.wait()}") from error
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def _send(self, message) -> None:
+        try:
+            pickle.dump(message, self._process.stdin)
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise WorkerDied(f"exit code {self._process.wait()}") from error
+
+
+class Evaluator:
+    """Scores cells in worker processes and appends their rows to the table; a context manager.
+
+    Hidden states of an epoch are deleted once all its cells are in the table, unless `spec.keep_hidden`.
+
+    Attributes:
+      queued, finished: cells handed over so far and cells of them in the table.
+    """
+
+    def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path) -> None:
+        self._spec, self._table, self._store, self._embeddings = spec, table, store, embeddings
+        self._waiting: queue.Queue[Cell | None] = queue.Queue(maxsize=spec.queue)
+        self._known: set[Cell] = set()
+        self._unscored = collections.Counter()  # cells of an epoch that are not in the table
+        self._lock = threading.Lock()
+        self._failure: UserError | None = None
+        self._closing = False
+        self._threads: list[threading.Thread] = []
+        self._workers: list[Worker] = []
+        self.queued = self.finished = 0
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def submit(self, cells: Iterable[Cell]) -> None:
+        """Hands over the cells that are not scored yet; give all cells of an epoch at once.
+
+        Waits only while `spec.queue` cells wait already.
+
+        Raises:
+          UserError: if a cell could not be scored, or its hidden states are gone.
+        """
+        cells = list(cells)
+        new = [cell for cell in cells if cell not in self._known and not self._table.done(cell)]
+        for cell in new:
+            if not self._store.has(cell.run, cell.seed, cell.epoch, cell.split):
+                raise UserError(
+                    f"The cell {cell.name} is not scored and its hidden states are gone: "
+                    "delete the checkpoints to train again, or use a new --workdir."
+                )
+        with self._lock:
+            self._known.update(new)
+            self._unscored.update(_epoch(cell) for cell in new)
+            self.queued += len(new)
+        for epoch in {_epoch(cell) for cell in cells}:
+            self._release(epoch)
+        if new and not self._threads:
+            self._start()
+        for cell in new:
+            self._put(cell)
+
+    def drain(self, progress: Callable[[int], None] = lambda finished: None) -> None:
+        """Waits until every cell is scored, telling `progress` how many are.
+
+        Raises:
+          UserError: if a cell could not be scored.
+        """
+        while True:
+            self._raise_failure()
+            progress(self.finished)
+            if self.finished == self.queued:
+                return
+            threading.Event().wait(POLL_SECONDS)
+
+    def close(self) -> None:
+        """Ends the workers; cells they had not finished stay unscored."""
+        self._closing = True
+        with self._lock:
+            for worker in self._workers:
+                worker.end()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def _start(self) -> None:
+        count = self._spec.workers or len(os.sched_getaffinity(0))
+        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _put(self, cell: Cell) -> None:
+        while True:
+            self._raise_failure()
+            try:
+                return self._waiting.put(cell, timeout=POLL_SECONDS)
+            except queue.Full:
+                continue
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _serve(self) -> None:
+        """One thread, one worker process: takes cells until the evaluator closes or a cell fails for good."""
+        worker = None
+        while not self._closing and self._failure is None:
+            try:
+                cell = self._waiting.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            try:
+                worker = self._score(cell, worker)
+            except UserError as error:
+                if not self._closing:
+                    self._failure = error
+
+    def _score(self, cell: Cell, worker: Worker | None) -> Worker:
+        for attempt in range(self._spec.retries + 1):
+            try:
+                worker = worker or self._hire()
+                answer = worker.score(cell)
+            except WorkerDied as death:
+                worker = self._bury(worker)
+                if self._closing:
+                    raise UserError("closed") from death
+                logging.warning("A worker died (%s) on %s, attempt %d.", death, cell.name, attempt + 1)
+                continue
+            if isinstance(answer, str):
+                raise UserError(f"The cell {cell.name} could not be scored: {answer}")
+            with self._lock:
+                self._table.append(cell, answer)
+                self.finished += 1
+                self._unscored[_epoch(cell)] -= 1
+            self._release(_epoch(cell))
+            return worker
+        raise UserError(f"The cell {cell.name} lost its worker {self._spec.retries + 1} times: is memory short?")
+
+    def _hire(self) -> Worker:
+        with self._lock:
+            if self._closing:
+                raise WorkerDied("closing")
+            worker = Worker(self._spec, self._store.directory, self._embeddings)
+            self._workers.append(worker)
+            return worker
+
+    def _bury(self, worker: Worker | None) -> None:
+        with self._lock:
+            if worker in self._workers:
+                self._workers.remove(worker)
+                worker.end()
+
+    def _release(self, epoch: tuple[str, int, int]) -> None:
+        if not self._spec.keep_hidden and self._unscored[epoch] == 0:
+            self._store.delete(*epoch)
+
+
+def _epoch(cell: Cell) -> tuple[str, int, int]:
+    return cell.run, cell.seed, cell.epoch

@@ -1,0 +1,43 @@
+"""How hidden states are analysed (paper tables 5, 6, 7)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from clusterlm_jax.records import JOBS, UserError
+
+LABELS = ("task", "distribution", "distribution_mapping", "mapping", "input", "output")
+BACKENDS = ("sklearn",)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalysisSpec:
+    """The settings of tables 5 to 7, what they leave open, and where the work is done."""
+
+    every: int = 1  # epochs between two analyses; epoch 0 and the last are always analysed
+    labels: tuple[str, ...] = LABELS  # the paper's are the first three
+    jobs: tuple[str, ...] = JOBS
+    tsne_components: int = 3
+    tsne_perplexity: float = 10.0
+    tsne_iterations: int = 2000
+    kmeans_restarts: int = 10  # not in the paper
+    kmeans_iterations: int = 300
+    neighbours: int = 10
+    keep_hidden: bool = False  # whether hidden states stay on disk once they are scored
+    backend: str = "sklearn"
+    workers: int = 0  # processes, each on one thread and behind the training; 0 is one for every core
+    queue: int = 256  # cells that may wait before training waits for them
+    retries: int = 2  # of a cell whose worker died
+
+    def __post_init__(self) -> None:
+        least = {"every": 1, "tsne_components": 2, "tsne_iterations": 250, "kmeans_restarts": 1, "kmeans_iterations": 1}
+        for name, low in (least | {"neighbours": 1, "workers": 0, "queue": 1, "retries": 0}).items():
+            if getattr(self, name) < low:
+                raise UserError(f"eval.{name} is {getattr(self, name)}; it must be at least {low}.")
+        if not self.tsne_perplexity > 0:
+            raise UserError(f"eval.tsne_perplexity is {self.tsne_perplexity}; it must be above 0.")
+        for name, allowed in (("labels", LABELS), ("jobs", JOBS), ("backend", BACKENDS)):
+            value = getattr(self, name)
+            given = {value} if isinstance(value, str) else set(value)
+            if not given or not given <= set(allowed):
+                raise UserError(f"eval.{name} is {value!r}; allowed: {', '.join(allowed)}.")

@@ -1,0 +1,44 @@
+"""A worker process of the evaluator: cells in on stdin, rows out on stdout, both pickled; it ends with its parent.
+
+    python -m clusterlm_jax.analysis.worker
+
+It is a program of its own, so that it imports nothing of the main process: no jax, no second device.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+
+from clusterlm_jax.analysis.cells import SklearnBackend
+from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.records import UserError
+
+NICENESS = 10  # training goes first
+
+
+def main() -> None:
+    os.nice(NICENESS)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    spec, hidden, embeddings = pickle.load(sys.stdin.buffer)
+    backend, states = SklearnBackend(spec, embeddings), HiddenStore(hidden)
+    while True:
+        try:
+            cell = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer = [rows for _, rows in backend.score([cell], states)][0]
+        except UserError as error:
+            answer = str(error)
+        except Exception:  # told to whoever asked, who cannot see into this process
+            answer = traceback.format_exc()
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

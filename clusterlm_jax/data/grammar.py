@@ -1,0 +1,117 @@
+"""Random regular expressions, and instructions sampled from them through xeger (paper appendix B).
+
+An expression is a concatenation of a few *metacharacters*, each with its arguments, the characters it works on:
+a group `(abc)+`, a positive class `[abc]{2,5}`, or an alternation `(ab|c|def)*`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+import warnings
+
+from clusterlm_jax.records import UserError
+
+with warnings.catch_warnings():  # xeger imports sre_parse, deprecated since Python 3.11
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import xeger
+
+# Letters and digits mean themselves in an expression; accented letters continue where a larger vocabulary is asked for.
+SYMBOLS = string.ascii_lowercase + string.digits + "".join(c for c in map(chr, range(0xDF, 0x180)) if c.islower())
+CONSTRUCTS = ("group", "class", "alternation")
+QUANTIFIERS = ("*", "+", "?", "{m,n}")
+SAMPLES_PER_EXPRESSION = 200  # attempts before an expression counts as too narrow
+EXPRESSIONS_PER_DISTRIBUTION = 500
+
+
+class Grammar:
+    """Draws expressions and instructions; its output is a function of `seed` alone.
+
+    Args:
+      spec: the `DataSpec` fields on expressions.
+      seed: anything `random.Random` takes.
+    """
+
+    def __init__(self, spec, seed: int) -> None:
+        self._spec = spec
+        self._random = random.Random(seed)
+        self._symbols = SYMBOLS[: spec.instruction_vocabulary_size]
+        self._xeger = xeger.Xeger(limit=spec.repeat_limit)
+        self._xeger.random = self._random  # its own seed argument ignores 0
+
+    def expression(self) -> str:
+        """One random regular expression."""
+        count = self._random.randint(self._spec.min_metacharacters, self._spec.max_metacharacters)
+        return "".join(self._metacharacter() for _ in range(count))
+
+    def distribution(self, count: int, taken: set[str]) -> tuple[str, tuple[str, ...]]:
+        """An expression and `count` distinct instructions of it, none of them in `taken`.
+
+        Raises:
+          UserError: if no expression within a bound yields enough instructions.
+        """
+        for _ in range(EXPRESSIONS_PER_DISTRIBUTION):
+            expression = self.expression()
+            if len(instructions := self._sample(expression, count, taken)) == count:
+                return expression, instructions
+        raise UserError(
+            f"No regular expression yielded {count} new distinct instructions in {EXPRESSIONS_PER_DISTRIBUTION} draws: "
+            "lower data.instructions_per_distribution, or raise data.repeat_limit, data.longest_instruction "
+            "or data.max_characters."
+        )
+
+    def altered(self, instruction: str, taken: set[str]) -> str:
+        """The instruction with one symbol replaced, not in `taken`: a hard example (paper 2.2)."""
+        variants = [
+            instruction[:position] + symbol + instruction[position + 1 :]
+            for position in range(len(instruction))
+            for symbol in self._symbols
+        ]
+        free = [variant for variant in variants if variant not in taken]
+        if not free:
+            raise UserError(
+                f"Every one-symbol variant of the instruction {instruction!r} is taken: "
+                "raise data.instruction_vocabulary_size or data.min_characters."
+            )
+        return self._random.choice(free)
+
+    def _sample(self, expression: str, count: int, taken: set[str]) -> tuple[str, ...]:
+        found: dict[str, None] = {}  # a set that keeps its order
+        matches = re.compile(expression).fullmatch
+        for _ in range(SAMPLES_PER_EXPRESSION):
+            sample = self._xeger.xeger(expression)
+            if not matches(sample):
+                raise RuntimeError(f"xeger gave {sample!r}, which does not match {expression!r}.")
+            if 0 < len(sample) <= self._spec.longest_instruction and sample not in taken:
+                found[sample] = None
+            if len(found) == count:
+                break
+        return tuple(found)
+
+    def _metacharacter(self) -> str:
+        construct = self._random.choice(self._spec.constructs)
+        characters = self._random.sample(
+            self._symbols, self._random.randint(self._spec.min_characters, self._spec.max_characters)
+        )
+        argument = "".join(characters)
+        if construct == "class":
+            return f"[{argument}]{self._quantifier()}"
+        if construct == "alternation":
+            return f"({self._split(argument)}){self._quantifier()}"
+        return f"({argument}){self._quantifier()}"
+
+    def _quantifier(self) -> str:
+        quantifier = self._random.choice(self._spec.quantifiers)
+        if quantifier != "{m,n}":
+            return quantifier
+        most = self._random.randint(1, self._spec.repeat_limit)
+        return f"{{{self._random.randint(1, most)},{most}}}"
+
+    def _split(self, characters: str) -> str:
+        """`abcdef` -> `ab|c|def`: two to as many alternatives as there are characters."""
+        if len(characters) < 2:
+            return characters
+        bars = self._random.randint(1, len(characters) - 1)
+        cuts = sorted(self._random.sample(range(1, len(characters)), bars))
+        return "|".join(characters[a:b] for a, b in zip([0, *cuts], [*cuts, len(characters)], strict=True))

@@ -1,0 +1,116 @@
+"""What the synthetic instruction-following data is made of (paper 2.2, table 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from clusterlm_jax.data.grammar import CONSTRUCTS, QUANTIFIERS, SYMBOLS
+from clusterlm_jax.records import UserError
+
+SUBSET_COMPOSITIONS = ("hard_examples_and_originals", "all_available")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """Every quantity of table 3 under its own name; the defaults are the paper's where it gives them."""
+
+    number_of_tasks: int = 50  # hard tasks included: 45 + 5 fits table 2 better than 50 + 5
+    hard_tasks: int = 5  # new tasks, each made from another task by replacing one symbol of its instructions
+    hard_instructions_per_distribution: int = 3
+    max_distributions_per_task: int = 6
+    min_distributions_per_task: int = 1
+    instructions_per_distribution: int = 10
+    mappings_per_task: int = 5
+    validation_tasks: int = 10
+    validation_instructions_per_distribution: int = 3  # withheld from training, with all mappings
+    subset_composition: str = SUBSET_COMPOSITIONS[0]  # the paper's 180 is not recoverable from its text
+    task_vocabulary_size: int = 25  # inputs and outputs are drawn from the same symbols
+    instruction_vocabulary_size: int = 35
+    max_metacharacters: int = 3
+    min_metacharacters: int = 1
+    max_characters: int = 10  # arguments of one metacharacter
+    min_characters: int = 3
+    constructs: tuple[str, ...] = CONSTRUCTS
+    quantifiers: tuple[str, ...] = QUANTIFIERS
+    repeat_limit: int = 10  # of * + and {m,n}; xeger's default
+    longest_instruction: int = 62  # longer samples are redrawn: with input and output, 64 positions
+
+    def __post_init__(self) -> None:
+        self._check_counts()
+        self._check_choices()
+        self._check_possible()
+
+    @property
+    def regular_tasks(self) -> int:
+        return self.number_of_tasks - self.hard_tasks
+
+    def _check_counts(self) -> None:
+        may_be_zero = {"hard_tasks", "validation_tasks", "validation_instructions_per_distribution"}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name in may_be_zero else 1
+            if isinstance(value, int) and value < least:
+                raise UserError(f"data.{field.name} is {value}; it must be at least {least}.")
+        for what in ("distributions_per_task", "metacharacters", "characters"):
+            low, high = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
+            if low > high:
+                raise UserError(f"data.min_{what} is {low}, above data.max_{what} = {high}.")
+
+    def _check_choices(self) -> None:
+        if self.subset_composition not in SUBSET_COMPOSITIONS:
+            raise UserError(
+                f"data.subset_composition is {self.subset_composition!r}; allowed: {', '.join(SUBSET_COMPOSITIONS)}."
+            )
+        for name, allowed in (("constructs", CONSTRUCTS), ("quantifiers", QUANTIFIERS)):
+            given = getattr(self, name)
+            if not given or not set(given) <= set(allowed):
+                raise UserError(f"data.{name} is {given!r}; allowed is one or more of {', '.join(allowed)}.")
+        if self.instruction_vocabulary_size > len(SYMBOLS):
+            raise UserError(
+                f"data.instruction_vocabulary_size is {self.instruction_vocabulary_size}; at most {len(SYMBOLS)}."
+            )
+
+    def _check_possible(self) -> None:
+        """Refuses what no draw could satisfy, before any work."""
+        pairs = self.task_vocabulary_size**2
+        mappings = self.number_of_tasks * self.mappings_per_task
+        withheld = self.validation_instructions_per_distribution
+        available = self.instructions_per_distribution - withheld
+        for wrong, sentence in (
+            (
+                self.mappings_per_task > self.task_vocabulary_size,
+                f"data.mappings_per_task is {self.mappings_per_task}, but a task's inputs are distinct "
+                f"and data.task_vocabulary_size offers {self.task_vocabulary_size}.",
+            ),
+            (
+                mappings > pairs,
+                f"{self.number_of_tasks} tasks of {self.mappings_per_task} mappings need {mappings} distinct "
+                f"input-output pairs, but data.task_vocabulary_size = {self.task_vocabulary_size} gives {pairs}.",
+            ),
+            (
+                2 * self.hard_tasks > self.number_of_tasks,
+                f"data.hard_tasks is {self.hard_tasks}: each is made from a regular task of its own, "
+                f"and data.number_of_tasks = {self.number_of_tasks} leaves {self.regular_tasks}.",
+            ),
+            (
+                self.validation_tasks > self.regular_tasks,
+                f"data.validation_tasks is {self.validation_tasks}, but there are {self.regular_tasks} regular tasks.",
+            ),
+            (
+                self.validation_tasks > 0 and available < 1,
+                f"data.validation_instructions_per_distribution is {withheld}; at most "
+                f"{self.instructions_per_distribution - 1}, so that training keeps one of each distribution.",
+            ),
+            (
+                self.hard_tasks > 0 and self.hard_instructions_per_distribution > available,
+                f"data.hard_instructions_per_distribution is {self.hard_instructions_per_distribution}, "
+                f"but a validation task keeps {available} training instructions of each distribution.",
+            ),
+            (
+                self.max_characters > self.instruction_vocabulary_size,
+                f"data.max_characters is {self.max_characters}, but data.instruction_vocabulary_size "
+                f"is {self.instruction_vocabulary_size}.",
+            ),
+        ):
+            if wrong:
+                raise UserError(sentence)

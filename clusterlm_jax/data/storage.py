@@ -1,0 +1,141 @@
+"""A dataset on disk: `dataset.npz` for a program, `tasks.json` and `instances.tsv` for a person."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import string
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from clusterlm_jax.data.grammar import SYMBOLS
+from clusterlm_jax.records import Dataset, UserError, Vocabulary, write_atomically
+
+FILE = "dataset.npz"
+COLUMNS = ("task", "distribution", "mapping", "instruction", "input", "output", "original")
+
+
+def symbol_name(vocabulary: Vocabulary, token: int) -> str:
+    """How a person reads a token: `a` for an instruction symbol; `A`...`Z`, then `A1`... for a task symbol."""
+    if token <= vocabulary.instruction_symbols:
+        return SYMBOLS[token - 1]
+    number, letter = divmod(token - vocabulary.instruction_symbols - 1, len(string.ascii_uppercase))
+    return f"{string.ascii_uppercase[letter]}{number or ''}"
+
+
+def save(dataset: Dataset, directory: Path) -> None:
+    """Writes the three files; `dataset.npz` last, so its presence means the others are whole."""
+    write_atomically(directory / "tasks.json", lambda path: path.write_text(_tasks_json(dataset), encoding="utf-8"))
+    write_atomically(directory / "instances.tsv", lambda path: _write_instances(dataset, path))
+    arrays = {
+        "vocabulary": np.array([dataset.vocabulary.instruction_symbols, dataset.vocabulary.task_symbols], np.int32),
+        "tokens_NT": dataset.tokens_NT,
+        "length_N": dataset.length_N,
+        "expressions": np.array(dataset.expressions),
+        **{f"label_{name}": column for name, column in dataset.labels.items()},
+        **{f"split_{name}": index for name, index in dataset.splits.items()},
+    }
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    write_atomically(directory / FILE, write)
+
+
+def load(directory: Path) -> Dataset:
+    """The dataset that `save` wrote.
+
+    Raises:
+      UserError: if it is missing or unreadable.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        raise UserError(f"There is no dataset at {path}: run the 'data' stage first (config.stages).")
+    try:
+        with np.load(path) as arrays:
+            return Dataset(
+                vocabulary=Vocabulary(*arrays["vocabulary"].tolist()),
+                tokens_NT=arrays["tokens_NT"],
+                length_N=arrays["length_N"],
+                labels=_with_prefix(arrays, "label_"),
+                splits=_with_prefix(arrays, "split_"),
+                expressions=tuple(arrays["expressions"].tolist()),
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"The dataset at {path} cannot be read ({error}): delete it and run the 'data' stage."
+        ) from error
+
+
+def digest(dataset: Dataset) -> str:
+    """SHA-256 of all that training and analysis see of a dataset."""
+    sha = hashlib.sha256()
+    for array in (dataset.tokens_NT, dataset.length_N, *dataset.labels.values(), *dataset.splits.values()):
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def statistics(dataset: Dataset) -> dict[str, float]:
+    """Sizes of a dataset for people and for tables 2 and 3: instances by split, identities, lengths in symbols."""
+    labels = dataset.labels
+    mappings = np.unique(np.stack([labels["mapping"], labels["input"]]), axis=1)
+    return {
+        **{name: len(index) for name, index in dataset.splits.items()},
+        "tasks": len(np.unique(labels["task"])),
+        "hard_tasks": len(np.unique(labels["task"][labels["original"] >= 0])),
+        "distributions": len(dataset.expressions),
+        "instructions": len(np.unique(labels["instruction"])),
+        "length_mean": float(dataset.length_N.mean()),
+        "length_max": int(dataset.length_N.max()),
+        "tasks_per_input_mean": mappings.shape[1] / len(np.unique(mappings[1])),
+    }
+
+
+def _with_prefix(arrays, prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
+
+
+def _text(dataset: Dataset, instance: int) -> str:
+    instruction = dataset.tokens_NT[instance, : dataset.length_N[instance] - 2]
+    return "".join(symbol_name(dataset.vocabulary, int(token)) for token in instruction)
+
+
+def _tasks_json(dataset: Dataset) -> str:
+    """Tasks with their mappings and distributions; distributions with their expression and instructions."""
+    labels = dataset.labels
+    withheld = set(labels["instruction"][dataset.splits["validation"]].tolist())
+    tasks: dict[int, dict] = {}
+    first = np.unique(np.stack([labels["instruction"], labels["mapping"]]), axis=1, return_index=True)[1]
+    for instance in sorted(first.tolist()):
+        row = {name: int(labels[name][instance]) for name in COLUMNS}
+        task = tasks.setdefault(row["task"], {"mappings": {}, "distributions": {}})
+        if row["original"] >= 0:
+            task["hard_example_of"] = row["original"]
+        name = symbol_name(dataset.vocabulary, row["input"])
+        task["mappings"][name] = symbol_name(dataset.vocabulary, row["output"])
+        entry = task["distributions"].setdefault(
+            row["distribution"],
+            {"expression": dataset.expressions[row["distribution"]], "training": [], "validation": []},
+        )
+        group = entry["validation" if row["instruction"] in withheld else "training"]
+        if (text := _text(dataset, instance)) not in group:
+            group.append(text)
+    return json.dumps(tasks, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write_instances(dataset: Dataset, path: Path) -> None:
+    membership = {name: set(index.tolist()) for name, index in dataset.splits.items()}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["splits", "text", "input_symbol", "output_symbol", *COLUMNS])
+        for instance in range(len(dataset)):
+            splits = "+".join(name for name, members in membership.items() if instance in members)
+            row = [dataset.labels[name][instance] for name in COLUMNS]
+            pair = [
+                symbol_name(dataset.vocabulary, int(dataset.labels[name][instance])) for name in ("input", "output")
+            ]
+            writer.writerow([splits, _text(dataset, instance), *pair, *row])

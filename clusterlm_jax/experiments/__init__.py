@@ -1,0 +1,1 @@
+"""The experiments: the only rooms where stages meet."""

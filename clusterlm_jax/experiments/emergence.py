@@ -1,0 +1,207 @@
+"""The main experiment: task clusters emerge in the hidden states of a GPT-2 (paper 2.2, 3.1 to 3.3).
+
+    data -> train -> analyse -> report
+
+Training is a generator of epochs. What it yields is put on disk, and its cells are handed to the evaluator, whose worker
+processes score them while training goes on. Any stage may be killed; the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+from tqdm import tqdm
+
+from clusterlm_jax.analysis.cells import cells_of
+from clusterlm_jax.analysis.evaluator import Evaluator
+from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.table import ScoreTable
+from clusterlm_jax.config import Config
+from clusterlm_jax.data import storage
+from clusterlm_jax.data.synthetic import synthesise
+from clusterlm_jax.experiments import environment
+from clusterlm_jax.models.gpt2 import GPT2, parameter_count
+from clusterlm_jax.records import SPLITS, Cell, Dataset, UserError, layer_names
+from clusterlm_jax.report import page
+from clusterlm_jax.report.tables import PAPER_MODELS, PAPER_SIZES
+from clusterlm_jax.training.checkpoints import Best, Checkpoints
+from clusterlm_jax.training.loop import EpochEnd, Trainer
+from clusterlm_jax.training.state import TrainState
+from clusterlm_jax.workdir import WorkDir, append_jsonl
+
+RUN = "main"
+
+
+def run(config: Config, workdir: WorkDir) -> None:
+    """Runs the stages of `config.stages`; each reads what the one before left in the work directory."""
+    if "data" in config.stages:
+        make_dataset(config, workdir)
+    if "train" in config.stages or "analyse" in config.stages:
+        train_and_analyse(config, workdir)
+    if "report" in config.stages:
+        with environment.timed(workdir, "report"):
+            written = page.write(workdir.root, config.report)
+        print(f"The report is at {written}")
+
+
+def check(config: Config, workdir: WorkDir) -> None:
+    """Refuses, before anything is touched, stages whose earlier ones are missing.
+
+    Raises:
+      UserError: naming the stage to run first.
+    """
+    if "data" not in config.stages and not (workdir.dataset / storage.FILE).is_file():
+        raise UserError(f"There is no dataset in {workdir.root}: run the 'data' stage first (config.stages).")
+    if not {"data", "train"} & set(config.stages) and not workdir.metrics.is_file():
+        raise UserError(f"Nothing was trained in {workdir.root}: run the 'train' stage first (config.stages).")
+
+
+def make_dataset(config: Config, workdir: WorkDir) -> None:
+    """Synthesises the dataset, unless the work directory has it."""
+    if (workdir.dataset / storage.FILE).exists():
+        return
+    with environment.timed(workdir, "data"):
+        dataset = synthesise(config.data, config.seeds[0])
+        _check_same(workdir, dataset)
+        storage.save(dataset, workdir.dataset)
+    workdir.update_run(dataset=storage.statistics(dataset) | {"sha256": storage.digest(dataset)})
+
+
+def train_and_analyse(config: Config, workdir: WorkDir) -> None:
+    """Trains, and scores the hidden states of every analysed epoch beside it."""
+    dataset = storage.load(workdir.dataset)
+    _check_same(workdir, dataset)
+    store = HiddenStore(workdir.hidden, owner=True)
+    table = ScoreTable(workdir.scores, config.eval)
+    analyse = "analyse" in config.stages
+    with Evaluator(config.eval, table, store, workdir.embeddings) as evaluator:
+        if "train" in config.stages:
+            with environment.timed(workdir, "train"):
+                train(config, workdir, dataset, table, store, evaluator if analyse else None)
+        if analyse:
+            with environment.timed(workdir, "analyse"):
+                evaluator.submit(_cells_so_far(config, workdir))
+                _drain(evaluator)
+
+
+def train(
+    config: Config,
+    workdir: WorkDir,
+    dataset: Dataset,
+    table: ScoreTable,
+    store: HiddenStore,
+    evaluator: Evaluator | None,
+) -> None:
+    """Trains from the last checkpoint, or from the start, to the last epoch; with an evaluator, analyses beside it."""
+    model = GPT2(config.model, dataset.vocabulary.size)
+    trainer = Trainer(RUN, model, config.train, dataset, config.seeds[0], frozenset(analysed_epochs(config)))
+    template = jax.eval_shape(trainer.initial_state)
+    checkpoints = Checkpoints(workdir.checkpoints)
+    done, state, best = checkpoints.restore_last(template) or (-1, None, None)
+    environment.record(workdir)
+    environment.check_disk(workdir, _disk_needed(config, dataset, template, evaluator is not None))
+    _describe(config, workdir, trainer, template)
+    # Whatever is later than the state we go on from belongs to a trajectory that no longer exists.
+    workdir.rewind_metrics(done)
+    table.drop_after(done)
+    store.drop_after(RUN, config.seeds[0], done)
+    if evaluator is not None:
+        evaluator.submit(_cells_so_far(config, workdir))
+    with tqdm(total=config.train.epochs, initial=max(done, 0), unit="epoch", desc="train", dynamic_ncols=True) as bar:
+        for end in trainer.epochs(state, done):
+            for states in end.hidden:
+                store.save(states)
+            best = _record(config, workdir, checkpoints, end, best)
+            if evaluator is not None and end.hidden:
+                evaluator.submit(_cells(config, end.epoch, end.hidden[0].step))
+            _show(bar, end, evaluator)
+    checkpoints.close()
+
+
+def analysed_epochs(config: Config) -> list[int]:
+    """Epoch 0, then every `eval.every`-th, and the last."""
+    return sorted({*range(0, config.train.epochs + 1, config.eval.every), config.train.epochs})
+
+
+def _record(config: Config, workdir: WorkDir, checkpoints: Checkpoints, end: EpochEnd, best: Best | None) -> Best:
+    """Writes down an epoch: its metrics, the best parameters if they are its, and the state to resume from."""
+    step, accuracy = int(end.state.step), end.metrics["validation_accuracy"]
+    row = {"run": RUN, "seed": config.seeds[0], "epoch": end.epoch, "step": step, **end.metrics}
+    append_jsonl(workdir.metrics, row)
+    if best is None or accuracy > best.validation_accuracy:
+        best = Best(end.epoch, step, accuracy)
+        checkpoints.save_best(end.epoch, end.state.params)
+    if end.epoch % config.train.checkpoint_every == 0 or end.epoch == config.train.epochs:
+        checkpoints.save_last(end.epoch, end.state, best)
+    workdir.update_run(best=dataclasses.asdict(best))
+    return best
+
+
+def _cells(config: Config, epoch: int, step: int) -> list[Cell]:
+    return cells_of(RUN, config.seeds[0], epoch, step, SPLITS, layer_names(config.model.layers), config.eval)
+
+
+def _cells_so_far(config: Config, workdir: WorkDir) -> list[Cell]:
+    """The cells of the analysed epochs trained so far, scored or not."""
+    analysed = set(analysed_epochs(config))
+    rows = [row for row in workdir.metrics_rows() if row["epoch"] in analysed]
+    return [cell for row in rows for cell in _cells(config, row["epoch"], row["step"])]
+
+
+def _drain(evaluator: Evaluator) -> None:
+    with tqdm(
+        total=evaluator.queued, initial=evaluator.finished, unit="cell", desc="analyse", dynamic_ncols=True
+    ) as bar:
+
+        def show(finished: int) -> None:
+            bar.update(finished - bar.n)
+
+        evaluator.drain(show)
+
+
+def _show(bar: tqdm, end: EpochEnd, evaluator: Evaluator | None) -> None:
+    bar.update(end.epoch - bar.n)
+    shown = {"loss": "training_loss", "subset": "training_subset_accuracy", "validation": "validation_accuracy"}
+    cells = {"cells": f"{evaluator.finished}/{evaluator.queued}"} if evaluator is not None else {}
+    bar.set_postfix({name: f"{end.metrics[key]:.3f}" for name, key in shown.items()} | cells)
+
+
+def _describe(config: Config, workdir: WorkDir, trainer: Trainer, template: TrainState) -> None:
+    """Tells, and writes down, what is trained: tables 2 and 9 beside the paper's."""
+    spec, count = config.model, parameter_count(template.params)
+    sizes = workdir.read_json("run.json")["dataset"]
+    for name, paper in PAPER_SIZES.items():
+        print(f"{name.replace('_', ' ')}: {sizes[name]:,} instances (the paper: {paper:,})")
+    print(
+        f"hidden dim {spec.hidden_dim}: {count:,} parameters (the paper: {PAPER_MODELS.get(spec.hidden_dim, 'none')})"
+    )
+    workdir.update_run(
+        model={
+            "parameters": count,
+            "hidden_dim": spec.hidden_dim,
+            "ffn_dim": spec.feed_forward_width,
+            "layers": spec.layers,
+            "heads": spec.heads,
+            "vocabulary": trainer.model.vocabulary,
+        },
+        training={"steps_per_epoch": trainer.batches.steps, "padding_share": trainer.batches.padding_share},
+    )
+
+
+def _disk_needed(config: Config, dataset: Dataset, template: TrainState, analysing: bool) -> int:
+    """Bytes a run takes at most: hidden states waiting for their cells, and three checkpoints."""
+    instances = sum(len(index) for index in dataset.splits.values())
+    an_epoch = 4 * instances * config.model.hidden_dim * len(layer_names(config.model.layers))
+    epochs = len(analysed_epochs(config))
+    if analysing and not config.eval.keep_hidden:
+        epochs = min(epochs, config.eval.queue // len(_cells(config, 0, 0)) + 2)
+    checkpoint = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template))
+    return epochs * an_epoch + 4 * checkpoint
+
+
+def _check_same(workdir: WorkDir, dataset: Dataset) -> None:
+    """A run's hidden states are scored with the labels it was trained with."""
+    begun_with = workdir.read_json("run.json").get("dataset", {}).get("sha256")
+    if begun_with not in (None, storage.digest(dataset)):
+        raise UserError(f"The dataset of {workdir.root} is not the one this run began with: use a new --workdir.")

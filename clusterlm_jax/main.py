@@ -1,0 +1,72 @@
+"""`python -m clusterlm_jax.main --config=configs/synthetic.py --workdir=DIR`: flags -> config -> one experiment.
+
+Exit code 0; 2 with one sentence where a person can put right what is wrong; 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration, e.g. configs/synthetic.py:quick.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The directory of the run; the same one again resumes.")
+
+
+def main(argv: list[str]) -> int:
+    """Runs one experiment; returns the exit code."""
+    from clusterlm_jax.records import UserError  # no import of a room outlives a wrong flag
+
+    try:
+        config = parse(argv)
+        from clusterlm_jax.workdir import WorkDir
+
+        experiment = importlib.import_module(f"clusterlm_jax.experiments.{config.experiment}")
+        workdir = WorkDir(Path(_WORKDIR.value))
+        experiment.check(config, workdir)
+        with workdir.locked():
+            workdir.claim(config.as_dict())
+            experiment.run(config, workdir)
+    except UserError as error:
+        print(f"clusterlm_jax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("clusterlm_jax: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse(argv: list[str]):
+    """The checked configuration of a command line.
+
+    Raises:
+      UserError: for an unknown flag or key, a missing file, a wrong type or an impossible value.
+    """
+    from clusterlm_jax import config
+    from clusterlm_jax.records import UserError
+
+    for argument in argv[1:]:
+        name, _, value = argument.lstrip("-").partition("=")
+        if name.startswith("config.") and name.removeprefix("config.") not in config.keys():
+            raise UserError(f"There is no --{name}: {config.nearest(name.removeprefix('config.'), config.keys())}")
+        if name == "config" and not Path(value.partition(":")[0]).is_file():
+            raise UserError(f"There is no configuration file {value.partition(':')[0]!r}; see the folder configs.")
+    try:
+        rest = flags.FLAGS(argv)[1:]
+    except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
+        raise UserError(str(error).strip().splitlines()[-1]) from error
+    if rest:
+        raise UserError(
+            f"What is {rest[0]!r}? Every argument is a flag: --config=FILE, --workdir=DIR, --config.KEY=VALUE."
+        )
+    for flag in (_CONFIG, _WORKDIR):
+        if flag.value is None:
+            raise UserError(f"--{flag.name} is missing: --config=configs/synthetic.py --workdir=DIR.")
+    return config.build(_CONFIG.value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

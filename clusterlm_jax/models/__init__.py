@@ -1,0 +1,1 @@
+"""Causal language models whose hidden states can be read at every layer."""

@@ -1,0 +1,136 @@
+"""GPT-2 in Flax Linen, a pure function of (params, batch, rng), with sow sites at every layer.
+
+Pre-norm blocks, tanh GELU, learned positions, tied head, epsilon 1e-5 (Radford et al., 2019).
+
+Letters of a shape: R row of a batch, T position in a row, D width of the residual stream, F width of the feed-forward
+network, H head, K width of a head, V vocabulary, N instance, L layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from clusterlm_jax.models.precision import bfloat16_dot_general
+from clusterlm_jax.models.spec import GPT2Spec
+from clusterlm_jax.records import Batch
+
+HIDDEN = "hidden"  # the collection the states are sown into
+EPSILON = 1e-5
+INITIAL_SCALE = 0.02
+
+jax.tree_util.register_dataclass(Batch, [field.name for field in dataclasses.fields(Batch)], [])
+
+
+def attention_mask(batch: Batch) -> jax.Array:
+    """Who sees whom, bool [R, T, T]: earlier tokens of the same instance, of its branch or its common prefix."""
+    segment, branch = batch.segment_RT, batch.branch_RT
+    same_segment = segment[:, :, None] == segment[:, None, :]
+    same_branch = (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
+    causal = jnp.tri(segment.shape[1], dtype=bool)
+    return same_segment & same_branch & causal
+
+
+class Dropout(nn.Module):
+    """Dropout from 16 random bits an element: the rate to 1e-5, at half the cost of float32 uniforms."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        if deterministic or self.rate == 0:
+            return x
+        kept = round((1 - self.rate) * 2**16)
+        words = jax.random.bits(self.make_rng("dropout"), (-(-x.size // 2),), jnp.uint32)
+        bits = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[: x.size].reshape(x.shape)
+        return jnp.where(bits < kept, x * (2**16 / kept), 0)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward network, each on the normalised residual stream and added to it."""
+
+    spec: GPT2Spec
+
+    @nn.compact
+    def __call__(self, x_RTD: jax.Array, mask_RTT: jax.Array, deterministic: bool) -> jax.Array:
+        spec, dtype = self.spec, jnp.dtype(self.spec.compute_dtype)
+        drop = partial(Dropout(spec.dropout), deterministic=deterministic)
+        norm = partial(nn.LayerNorm, epsilon=EPSILON)
+        scale_of_residual = INITIAL_SCALE / (2 * spec.layers) ** 0.5  # the stream sums 2L such branches
+        dense = partial(_dense, dtype=dtype)
+        rows, positions, width = x_RTD.shape
+
+        qkv = dense(3 * width, name="attention_in")(norm(name="norm_1")(x_RTD))
+        q_RTHK, k_RTHK, v_RTHK = (
+            part.reshape(rows, positions, spec.heads, -1) for part in jnp.split(qkv.astype(dtype), 3, axis=-1)
+        )
+        product = partial(jnp.einsum, preferred_element_type=jnp.float32)
+        score_RHTT = product("rqhk,rshk->rhqs", q_RTHK, k_RTHK) * (width // spec.heads) ** -0.5
+        weight_RHTT = nn.softmax(jnp.where(mask_RTT[:, None], score_RHTT, -1e30))
+        read_RTHK = product("rhqs,rshk->rqhk", drop(weight_RHTT).astype(dtype), v_RTHK)
+        read_RTD = read_RTHK.reshape(rows, positions, width)
+        x_RTD = x_RTD + drop(dense(width, scale_of_residual, name="attention_out")(read_RTD))
+
+        h_RTF = dense(spec.feed_forward_width, name="feed_forward_in")(norm(name="norm_2")(x_RTD))
+        h_RTF = nn.gelu(h_RTF, approximate=True)
+        return x_RTD + drop(dense(width, scale_of_residual, name="feed_forward_out")(h_RTF))
+
+
+class GPT2(nn.Module):
+    """The model; its parameters follow from `spec.hidden_dim` and the vocabulary alone (table 9)."""
+
+    spec: GPT2Spec
+    vocabulary: int
+
+    @nn.compact
+    def __call__(self, batch: Batch, deterministic: bool = True) -> jax.Array:
+        """Next-token logits, float32 [R, T, V].
+
+        Where the collection `HIDDEN` is mutable, the states of the input tokens (`batch.row_N`, `batch.column_N`) are
+        sown into it, [N, D] each: `0` the word embedding without position, `i` the residual stream after block i,
+        `final_norm`. They are gathered first, so that no layer's [R, T, D] outlives its block. Without dropout, these
+        are the states the paper reads (3.2).
+        """
+        spec = self.spec
+        embed = partial(nn.Embed, features=spec.hidden_dim, embedding_init=nn.initializers.normal(INITIAL_SCALE))
+        words = embed(self.vocabulary, name="word_embedding")
+        word_RTD = words(batch.tokens_RT)
+        self._sow("0", word_RTD, batch)
+        x_RTD = word_RTD + embed(spec.positions, name="position_embedding")(batch.position_RT)
+        x_RTD = Dropout(spec.dropout)(x_RTD, deterministic)
+        mask_RTT = attention_mask(batch)
+        for index in range(spec.layers):
+            x_RTD = Block(spec, name=f"block_{index}")(x_RTD, mask_RTT, deterministic)
+            self._sow(str(index + 1), x_RTD, batch)
+        x_RTD = nn.LayerNorm(epsilon=EPSILON, name="final_norm")(x_RTD)
+        self._sow("final_norm", x_RTD, batch)
+        return words.attend(x_RTD)
+
+    def _sow(self, name: str, x_RTD: jax.Array, batch: Batch) -> None:
+        if self.is_mutable_collection(HIDDEN) and not self.is_initializing():
+            state_ND = x_RTD[batch.row_N, batch.column_N]
+            self.sow(HIDDEN, f"layer_{name}", state_ND, init_fn=tuple, reduce_fn=lambda _, state: state)
+
+
+def initial_params(model: GPT2, key: jax.Array) -> dict:
+    """GPT-2's initialisation: normal 0.02, residual projections 0.02 / sqrt(2 layers), biases 0."""
+    one = jnp.zeros((1, 1), jnp.int32)
+    place = jnp.zeros((1,), jnp.int32)
+    return model.init(key, Batch(*[one] * 5, *[place] * 4))["params"]
+
+
+def parameter_count(params: dict) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _dense(features: int, scale: float = INITIAL_SCALE, *, dtype: jnp.dtype, name: str) -> nn.Dense:
+    return nn.Dense(
+        features,
+        kernel_init=nn.initializers.normal(scale),
+        dot_general=bfloat16_dot_general if dtype == jnp.bfloat16 else jax.lax.dot_general,
+        name=name,
+    )

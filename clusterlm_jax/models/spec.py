@@ -1,0 +1,42 @@
+"""The shape of a GPT-2 (paper 3.1, tables 4 and 9)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from clusterlm_jax.records import UserError
+
+COMPUTE_DTYPES = ("float32", "bfloat16")
+PAPER_WIDTH = 768  # the one width whose feed-forward network the paper gives: 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class GPT2Spec:
+    """Hyperparameters of table 4; the vocabulary follows from the data."""
+
+    layers: int = 6
+    heads: int = 8
+    hidden_dim: int = 768
+    ffn_dim: int | None = None  # unset: 1024 at 768 and 2 x hidden elsewhere, which gives table 9's counts
+    positions: int = 64
+    dropout: float = 0.2  # of embeddings, attention weights and both residual branches, as in GPT-2
+    compute_dtype: str = "float32"  # of matrix products; parameters, residual stream and norms stay float32
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "hidden_dim", "positions"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.ffn_dim is not None and self.ffn_dim < 1:
+            raise UserError(f"model.ffn_dim is {self.ffn_dim}; it must be at least 1, or unset.")
+        if self.hidden_dim % self.heads:
+            raise UserError(f"model.heads is {self.heads}, which does not divide model.hidden_dim = {self.hidden_dim}.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if self.compute_dtype not in COMPUTE_DTYPES:
+            raise UserError(f"model.compute_dtype is {self.compute_dtype!r}; allowed: {', '.join(COMPUTE_DTYPES)}.")
+
+    @property
+    def feed_forward_width(self) -> int:
+        if self.ffn_dim is not None:
+            return self.ffn_dim
+        return 1024 if self.hidden_dim == PAPER_WIDTH else 2 * self.hidden_dim

@@ -1,0 +1,144 @@
+"""A run as the report sees it: scores and metrics as curves over the epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clusterlm_jax.records import FINAL_NORM
+
+REDUCERS = {"none": "no reduction", "tsne": "t-SNE, 3 components"}
+
+Curve = Mapping[int, float]  # epoch -> value, epochs ascending
+Key = tuple[str, str, str, str, str]  # split, layer, label, reducer, score
+
+
+class NotRun(Exception):
+    """What a figure, a table or a claim needs is not in the work directory; the message says what."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """One seed of the main run.
+
+    Attributes:
+      name: of the work directory.
+      seed: the one shown, the lowest of `seeds`.
+      curves: every score over the analysed epochs.
+      metrics: losses (nats) and accuracies over all epochs, by name.
+      facts, config, environment: `run.json`, `config.json`, `env.json`; empty where there is no such file.
+      seconds: wall time by stage.
+      embeddings: files of t-SNE coordinates of the validation split by layer and epoch.
+    """
+
+    name: str
+    seed: int
+    seeds: tuple[int, ...]
+    curves: Mapping[Key, Curve]
+    metrics: Mapping[str, Curve]
+    facts: Mapping[str, Any]
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    embeddings: Mapping[str, Mapping[int, Path]]
+
+    @functools.cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that have scores, the final norm last."""
+        names = {key[1] for key in self.curves}
+        blocks = sorted(names - {FINAL_NORM}, key=int)
+        return (*blocks, *(names & {FINAL_NORM}))
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """The paper's layers: the word embedding (0) and the state after each block."""
+        return tuple(layer for layer in self.layers if layer != FINAL_NORM)
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        return tuple(layer for layer in self.indices if layer != "0")
+
+    @property
+    def top(self) -> str:
+        """The last block."""
+        if not self.blocks:
+            raise NotRun("no block of the model has been analysed")
+        return self.blocks[-1]
+
+    @functools.cached_property
+    def best_epoch(self) -> int | None:
+        """The early-stopping epoch: the kept checkpoint's, or before there is one the most accurate so far."""
+        recorded = self.facts.get("best", {}).get("epoch")
+        accuracy = self.metrics.get("validation_accuracy", {})
+        return recorded if recorded is not None else max(accuracy, key=accuracy.__getitem__, default=None)
+
+    @functools.cached_property
+    def reducer(self) -> str:
+        """The one reducer shown in this run, the better by validation task F1.
+
+        Compared on what both have scored: the blocks, over the analysed epochs from the best one on, or over all
+        epochs if there is none.
+        """
+        scored = {reducer: self._task_f1_cells(reducer) for reducer in REDUCERS}
+        scored = {reducer: cells for reducer, cells in scored.items() if cells}
+        if not scored:
+            raise NotRun("the task clusters of the validation split have not been scored")
+        shared = set.intersection(*(set(cells) for cells in scored.values()))
+        if not shared:
+            return max(scored, key=lambda reducer: len(scored[reducer]))
+        late = {cell for cell in shared if self.best_epoch is not None and cell[1] >= self.best_epoch} or shared
+        return max(scored, key=lambda reducer: np.mean([scored[reducer][cell] for cell in sorted(late)]))
+
+    @functools.cached_property
+    def epochs(self) -> tuple[int, ...]:
+        """Analysed epochs: those whose task clusters are scored at every layer of every split."""
+        cells = ("task", self.reducer, "f1")
+        wanted = [key for key in self.curves if key[2:] == cells]
+        complete = set.intersection(*(set(self.curves[key]) for key in wanted))
+        if not complete:
+            raise NotRun("no epoch has been analysed at every layer")
+        return tuple(sorted(complete))
+
+    @functools.cached_property
+    def moments(self) -> Mapping[str, int]:
+        """The first, the best (the nearest analysed at or before it) and the last analysed epoch."""
+        first, last = self.epochs[0], self.epochs[-1]
+        best = max((epoch for epoch in self.epochs if epoch <= (self.best_epoch or 0)), default=first)
+        return {"first": first, "best": best, "last": last}
+
+    @property
+    def late_epochs(self) -> tuple[int, ...]:
+        """The analysed epochs from the best one on; the last one if the analysis has not come so far."""
+        return tuple(epoch for epoch in self.epochs if epoch >= (self.best_epoch or 0)) or self.epochs[-1:]
+
+    @functools.cached_property
+    def best_layer(self) -> str:
+        """The layer of the paper with the best validation task F1 over the late epochs."""
+        return max(self.indices, key=lambda layer: self.mean("f1", "task", "validation", (layer,), self.late_epochs))
+
+    def curve(self, score: str, label: str, split: str, layer: str, reducer: str | None = None) -> Curve:
+        """A score over the epochs, empty if not run; clusterings are those of the run's reducer unless one is named."""
+        if reducer is None:
+            reducer = "none" if score.startswith(("knn_", "variance_")) else self.reducer
+        return self.curves.get((split, layer, label, reducer, score), {})
+
+    def mean(self, score: str, label: str, split: str, layers: Sequence[str], epochs: Sequence[int]) -> float:
+        """Mean of a score over layers and epochs, all of which must be there."""
+        try:
+            return float(
+                np.mean([self.curve(score, label, split, layer)[epoch] for layer in layers for epoch in epochs])
+            )
+        except KeyError:
+            raise NotRun(f"{score} by {label} is not scored at each layer and epoch needed ({split})") from None
+
+    def _task_f1_cells(self, reducer: str) -> dict[tuple[str, int], float]:
+        return {
+            (layer, epoch): value
+            for layer in self.blocks
+            for epoch, value in self.curve("f1", "task", "validation", layer, reducer).items()
+        }

@@ -1,0 +1,106 @@
+"""Checkpoints through orbax: the last states, to resume from, and the best parameters (paper 3.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from clusterlm_jax.records import UserError
+from clusterlm_jax.training.state import TrainState
+
+logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file it writes
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The epoch of the best validation accuracy so far, the earliest of equal ones."""
+
+    epoch: int
+    step: int
+    validation_accuracy: float
+
+
+class Checkpoints:
+    """`last/` holds the two newest states and what was best by then; `best/` the parameters of the best epoch.
+
+    A checkpoint is written beside its place and then renamed: one that is there is whole.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.absolute()  # orbax takes no relative paths
+        self._last = self._manager("last", keep=2)
+        self._best = self._manager("best", keep=1)
+
+    def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        return ocp.CheckpointManager(self._directory / name, options=options)
+
+    def save_best(self, epoch: int, params: Any) -> None:
+        self._save(self._best, epoch, params=ocp.args.StandardSave(params))
+
+    def save_last(self, epoch: int, state: TrainState, best: Best) -> None:
+        """Saves in the background; the device's arrays are copied before this returns."""
+        progress = {"epoch": epoch, "best": dataclasses.asdict(best)}
+        self._save(self._last, epoch, state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
+
+    def restore_last(self, template: TrainState) -> tuple[int, TrainState, Best] | None:
+        """The newest state, with its epoch and the best by then; None where nothing was saved.
+
+        Raises:
+          UserError: if it cannot be read.
+        """
+        epoch = self._last.latest_step()
+        if epoch is None:
+            return None
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template)),
+            progress=ocp.args.JsonRestore(),
+        )
+        restored = self._restore(self._last, "last", epoch, arguments)
+        self._forget_later_best(epoch)
+        return epoch, restored.state, Best(**restored.progress["best"])
+
+    def restore_best(self, template: Any) -> tuple[int, Any]:
+        """The best epoch and its parameters.
+
+        Raises:
+          UserError: if there are none or they cannot be read.
+        """
+        epoch = self._best.latest_step()
+        if epoch is None:
+            raise UserError(f"There is no best checkpoint in {self._directory}: run the 'train' stage first.")
+        params = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template))
+        return epoch, self._restore(self._best, "best", epoch, ocp.args.Composite(params=params)).params
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._guard(lambda: (self._last.close(), self._best.close()))
+
+    def _save(self, manager: ocp.CheckpointManager, epoch: int, **items: Any) -> None:
+        self._guard(lambda: manager.save(epoch, args=ocp.args.Composite(**items), force=True))
+
+    def _restore(self, manager, name: str, epoch: int, arguments):
+        try:
+            return manager.restore(epoch, args=arguments)
+        except Exception as error:  # orbax and tensorstore raise whatever the damage leads to
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"The checkpoint {self._directory / name / str(epoch)} cannot be read ({reason}): "
+                "delete it to go on from the one before."
+            ) from error
+
+    def _forget_later_best(self, epoch: int) -> None:
+        """A best epoch after the state we resume from is reached, and saved, again."""
+        for later in [step for step in self._best.all_steps() if step > epoch]:
+            self._best.delete(later)
+
+    def _guard(self, action) -> None:
+        try:
+            action()
+        except (OSError, ValueError) as error:
+            raise UserError(f"A checkpoint could not be written to {self._directory}: {error}") from error

@@ -1,0 +1,109 @@
+"""The pure steps: one of training, one of reading. Everything here is jit-compiled by its caller."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from clusterlm_jax.models.gpt2 import GPT2, HIDDEN
+from clusterlm_jax.records import Batch, layer_names
+from clusterlm_jax.training.state import TrainState
+
+
+class StepMetrics(NamedTuple):
+    """Sums with their counts: divided once, by whoever adds them up."""
+
+    loss: jax.Array  # nats, summed over the real next tokens
+    tokens: jax.Array
+
+
+class Reading(NamedTuple):
+    """What a pass reads at the input tokens of N instances; slots of absent instances hold whatever is there."""
+
+    hidden_LND: jax.Array  # float32, layers in the order of `records.layer_names`
+    loss_N: jax.Array  # cross-entropy of the output token, nats
+    correct_N: jax.Array  # whether the output token is the most likely one
+
+
+def sequence_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
+    """Causal language modelling over whole sequences: each token of an instance predicts its next.
+
+    Symbols that instances share count once for each of them, so the loss is that of the instances one by one.
+    """
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+    segment, weight = batch.segment_RT, batch.weight_RT
+    next_weight = jnp.where(segment[:, 1:] == segment[:, :-1], weight[:, 1:], 0)
+    symbols = cross_entropy(logits_RTV[:, :-1], batch.tokens_RT[:, 1:]) * next_weight
+    inputs = cross_entropy(logits_RTV[batch.row_N, batch.prefix_N], batch.tokens_RT[batch.row_N, batch.column_N])
+    outputs = cross_entropy(logits_RTV[batch.row_N, batch.column_N], batch.output_N)
+    there = batch.row_N >= 0
+    loss = symbols.sum() + jnp.where(there, inputs + outputs, 0).sum()
+    return StepMetrics(loss, next_weight.sum() + 2 * there.sum())
+
+
+def train_step(
+    model: GPT2,
+    tx: optax.GradientTransformation,
+    key: jax.Array,
+    state: TrainState,
+    batch: Batch,
+    *,
+    capture: bool = False,
+) -> tuple[TrainState, StepMetrics, Reading | None]:
+    """One optimiser step on a batch; with `capture`, also what that very pass held at its input tokens."""
+
+    def loss_of(params):
+        logits, hidden = model.apply(
+            {"params": params},
+            batch,
+            deterministic=False,
+            rngs={"dropout": jax.random.fold_in(key, state.step)},
+            mutable=[HIDDEN] if capture else [],
+        )
+        metrics = sequence_loss(logits, batch)
+        return metrics.loss / metrics.tokens, (metrics, logits, hidden)
+
+    gradients, (metrics, logits, hidden) = jax.grad(loss_of, has_aux=True)(state.params)
+    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+    new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
+    return new, metrics, _reading(model, logits, hidden[HIDDEN], batch) if capture else None
+
+
+def train_steps(model, tx, key, state: TrainState, batches: Batch, real_S: jax.Array) -> tuple[TrainState, StepMetrics]:
+    """Steps over batches stacked [step, ...], in one dispatch; where `real_S` is False, the step leaves all as it is."""
+
+    def take(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        return train_step(model, tx, key, state, batch)[:2]
+
+    def skip(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        return state, StepMetrics(jnp.zeros(()), jnp.zeros((), jnp.int32))
+
+    def body(state: TrainState, step):
+        batch, real = step
+        return jax.lax.cond(real, take, skip, state, batch)
+
+    return jax.lax.scan(body, state, (batches, real_S))
+
+
+def read_step(model: GPT2, params, batch: Batch) -> Reading:
+    """A pass without dropout over a batch; `batch.output_N` says which token is right."""
+    with jax.default_matmul_precision("highest"):
+        logits, hidden = model.apply({"params": params}, batch, mutable=[HIDDEN])
+        return _reading(model, logits, hidden[HIDDEN], batch)
+
+
+def loss_step(model: GPT2, params, batch: Batch) -> StepMetrics:
+    """The training loss of a batch without dropout and without learning from it."""
+    return sequence_loss(model.apply({"params": params}, batch), batch)
+
+
+def _reading(model: GPT2, logits_RTV: jax.Array, hidden: dict, batch: Batch) -> Reading:
+    logits_NV = logits_RTV[batch.row_N, batch.column_N]
+    return Reading(
+        jnp.stack([hidden[f"layer_{name}"] for name in layer_names(model.spec.layers)]).astype(jnp.float32),
+        optax.softmax_cross_entropy_with_integer_labels(logits_NV, batch.output_N),
+        logits_NV.argmax(-1) == batch.output_N,
+    )

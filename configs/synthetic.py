@@ -1,0 +1,14 @@
+"""The main experiment: clusters by task emerge in a GPT-2 (paper sections 3.1 to 3.3; figures 2, 3, 4, 6, 15; tables 2, 9)."""
+
+from clusterlm_jax import config as configuration
+
+
+def get_config(form: str = "") -> configuration.config_dict.ConfigDict:
+    config = configuration.default("emergence")
+    if form == "quick":
+        config.model.hidden_dim = 64
+        config.train.epochs = 3
+        config.train.learning_rate = 1e-3
+        config.eval.every = 1
+        config.eval.tsne_iterations = 250
+    return config
