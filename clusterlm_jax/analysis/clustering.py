@@ -34,7 +34,7 @@ def kmeans(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) 
 
 
 def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
-    """Coordinates, float32 [instance, component].
+    """Coordinates, float32 [instance, component]; all zero where all states are equal.
 
     Raises:
       UserError: if there are too few instances for the perplexity, or too narrow states for the PCA start.
@@ -44,6 +44,8 @@ def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
         raise UserError(f"eval.tsne_perplexity is {spec.tsne_perplexity}, but a split has {instances} instances.")
     if min(instances, width) < spec.tsne_components:
         raise UserError(f"eval.tsne_components is {spec.tsne_components}, but hidden states have width {width}.")
+    if not np.ptp(hidden_ND, axis=0).any():  # one point: the embedding of a token that all instances share
+        return np.zeros((instances, spec.tsne_components), np.float32)
     return TSNE(
         n_components=spec.tsne_components,
         perplexity=spec.tsne_perplexity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 import os
 import pickle
@@ -31,6 +32,7 @@ class Worker:
     """A process that scores one cell at a time, on one thread: KMeans is faster so, and reproducible only so."""
 
     def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> None:
+        self._settings = spec, hidden, embeddings
         path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "clusterlm_jax.analysis.worker"],
@@ -39,7 +41,6 @@ class Worker:
             env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
             start_new_session=True,  # an interrupt from the keyboard is for the main process, which ends its workers
         )
-        self._send((spec, hidden, embeddings))
 
     def score(self, cell: Cell) -> tuple[ScoreRow, ...] | str:
         """The rows of a cell, or what went wrong in words.
@@ -47,24 +48,23 @@ class Worker:
         Raises:
           WorkerDied: with the exit code.
         """
-        self._send(cell)
         try:
+            pickle.dump((cell, *self._settings), self._process.stdin)
+            self._process.stdin.flush()
             return pickle.load(self._process.stdout)
-        except (EOFError, pickle.UnpicklingError) as error:
+        except (BrokenPipeError, EOFError, pickle.UnpicklingError) as error:
             raise WorkerDied(f"exit code {self._process.wait()}") from error
+
+    def kill(self) -> None:
+        """Ends the process; whoever waits for its answer hears that it died."""
+        self._process.kill()
 
     def end(self) -> None:
-        self._process.kill()
+        self.kill()
         self._process.wait()
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of a cell it never read
+            self._process.stdin.close()
         self._process.stdout.close()
-
-    def _send(self, message) -> None:
-        try:
-            pickle.dump(message, self._process.stdin)
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise WorkerDied(f"exit code {self._process.wait()}") from error
 
 
 class Evaluator:
@@ -82,7 +82,7 @@ class Evaluator:
         self._known: set[Cell] = set()
         self._unscored = collections.Counter()  # cells of an epoch that are not in the table
         self._lock = threading.Lock()
-        self._failure: UserError | None = None
+        self._failure: Exception | None = None
         self._closing = False
         self._threads: list[threading.Thread] = []
         self._workers: list[Worker] = []
@@ -139,10 +139,12 @@ class Evaluator:
         self._closing = True
         with self._lock:
             for worker in self._workers:
-                worker.end()
+                worker.kill()
         for thread in self._threads:
             thread.join()
-        self._threads = []
+        for worker in self._workers:
+            worker.end()
+        self._threads, self._workers = [], []
 
     def _start(self) -> None:
         count = self._spec.workers or len(os.sched_getaffinity(0))
@@ -172,7 +174,7 @@ class Evaluator:
                 continue
             try:
                 worker = self._score(cell, worker)
-            except UserError as error:
+            except Exception as error:  # told to whoever waits for the cells, who would wait for ever
                 if not self._closing:
                     self._failure = error
 

@@ -58,7 +58,7 @@ class HiddenStore:
         Raises:
           UserError: if the file is missing or damaged.
         """
-        return self._read(self._place(run, seed, epoch, split) / "labels.npz", lambda path: dict(np.load(path)))
+        return self._read(self._place(run, seed, epoch, split) / "labels.npz", lambda file: dict(np.load(file)))
 
     def has(self, run: str, seed: int, epoch: int, split: str) -> bool:
         return self._place(run, seed, epoch, split).is_dir()
@@ -81,7 +81,8 @@ class HiddenStore:
 
     def _read(self, path: Path, load):
         try:
-            return load(path)
+            with path.open("rb") as file:
+                return load(file)
         except FileNotFoundError as error:
             raise UserError(f"The hidden states {path} are missing: run the 'train' stage again.") from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

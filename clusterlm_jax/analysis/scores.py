@@ -2,14 +2,16 @@
 
 Which F1? The paper gives 2PR / (P + R) and no more, so `f1` is one reading of it and the alternatives stand beside it:
 
-- `f1`: macro F1 after the one-to-one (Hungarian) matching of clusters to classes that maximises matched instances;
-  classes left without a cluster score 0.
-- `f1_majority`: each cluster predicts its majority class; macro F1 over the classes.
+- `f1`: macro F1 after the one-to-one (Hungarian) matching of clusters to classes that maximises matched instances, of
+  equal ones the best by F1; classes left without a cluster score 0.
+- `f1_majority`: each cluster predicts its majority class, equally frequent ones in equal parts; macro F1 over classes.
 - `f1_max_overlap`: each class takes the cluster of its best F1 (the F-measure of Larsen and Aone, 1999), mean over the
   classes weighted by their sizes.
 - `f1_pairwise`: of the decision, for every pair of instances, whether they belong together.
 - `f1_bcubed`: of the B-cubed precision and recall (Bagga and Baldwin, 1998).
 - `purity`: share of instances in the majority class of their cluster.
+
+No score depends on how classes or clusters are named or ordered: ties are settled above by what they are worth.
 """
 
 from __future__ import annotations
@@ -30,14 +32,15 @@ def contingency(labels_true: np.ndarray, labels_pred: np.ndarray) -> np.ndarray:
 
 
 def f1_matched(table_CK: np.ndarray) -> float:
-    class_, cluster = linear_sum_assignment(table_CK, maximize=True)
-    return float(_f1_of_cells(table_CK)[class_, cluster].sum() / len(table_CK))
+    f1_CK = _f1_of_cells(table_CK)
+    # All F1 of a matching, so weighted, are worth less than one instance: they decide between equal ones only.
+    class_, cluster = linear_sum_assignment(table_CK + f1_CK / (len(table_CK) + 1), maximize=True)
+    return float(f1_CK[class_, cluster].sum() / len(table_CK))
 
 
 def f1_majority(table_CK: np.ndarray) -> float:
-    predicted_K = table_CK.argmax(axis=0)
-    by_class_CC = np.zeros((len(table_CK), len(table_CK)), np.int64)
-    np.add.at(by_class_CC.T, predicted_K, table_CK.T)
+    majority_CK = table_CK == table_CK.max(axis=0)
+    by_class_CC = table_CK @ (majority_CK / majority_CK.sum(axis=0)).T
     return float(np.diag(_f1_of_cells(by_class_CC)).mean())
 
 

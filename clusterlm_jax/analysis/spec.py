@@ -36,8 +36,10 @@ class AnalysisSpec:
                 raise UserError(f"eval.{name} is {getattr(self, name)}; it must be at least {low}.")
         if not self.tsne_perplexity > 0:
             raise UserError(f"eval.tsne_perplexity is {self.tsne_perplexity}; it must be above 0.")
-        for name, allowed in (("labels", LABELS), ("jobs", JOBS), ("backend", BACKENDS)):
-            value = getattr(self, name)
-            given = {value} if isinstance(value, str) else set(value)
-            if not given or not given <= set(allowed):
-                raise UserError(f"eval.{name} is {value!r}; allowed: {', '.join(allowed)}.")
+        for name, given, allowed in (
+            ("labels", self.labels, LABELS),
+            ("jobs", self.jobs, JOBS),
+            ("backend", (self.backend,), BACKENDS),
+        ):
+            if not given or not set(given) <= set(allowed):
+                raise UserError(f"eval.{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}.")

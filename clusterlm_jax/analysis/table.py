@@ -24,10 +24,10 @@ def read_rows(path: Path) -> list[ScoreRow]:
     Raises:
       UserError: if the file is no table of scores.
     """
-    text = path.read_text(encoding="utf-8")
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    if lines and lines[0] != HEADER.strip():
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not HEADER.startswith(text[: len(HEADER)]):
         raise UserError(f"{path} is not a table of scores: its columns are not {', '.join(COLUMNS)}.")
+    lines = text[: text.rfind("\n") + 1].splitlines()
     return list(_parse(path, lines[1:]))
 
 
@@ -101,8 +101,8 @@ class ScoreTable:
         }
         self._done = set(kept)
         text = HEADER + "".join(_lines(rows) for rows in kept.values())
-        if text != self._path.read_text(encoding="utf-8"):
-            write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
+        if text.encode() != self._path.read_bytes():
+            write_atomically(self._path, lambda path: path.write_bytes(text.encode()))
 
 
 def _lines(rows: Iterable[ScoreRow]) -> str:

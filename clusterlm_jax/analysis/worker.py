@@ -23,15 +23,13 @@ def main() -> None:
     os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not get between the answers
-    spec, hidden, embeddings = pickle.load(sys.stdin.buffer)
-    backend, states = SklearnBackend(spec, embeddings), HiddenStore(hidden)
     while True:
         try:
-            cell = pickle.load(sys.stdin.buffer)
+            cell, spec, hidden, embeddings = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         try:
-            answer = [rows for _, rows in backend.score([cell], states)][0]
+            [(_, answer)] = SklearnBackend(spec, embeddings).score([cell], HiddenStore(hidden))
         except UserError as error:
             answer = str(error)
         except Exception:  # told to whoever asked, who cannot see into this process

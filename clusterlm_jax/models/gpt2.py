@@ -31,7 +31,7 @@ def attention_mask(batch: Batch) -> jax.Array:
     segment, branch = batch.segment_RT, batch.branch_RT
     same_segment = segment[:, :, None] == segment[:, None, :]
     same_branch = (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
-    causal = jnp.tri(segment.shape[1], dtype=bool)
+    causal = jnp.tri(segment.shape[1], dtype=bool)[None]
     return same_segment & same_branch & causal
 
 

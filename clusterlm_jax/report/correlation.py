@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from clusterlm_jax.analysis.correlation import correlate
 from clusterlm_jax.report.run import Curve, NotRun, Run
+from clusterlm_jax.report.words import SCORE_WORDS
 
 PERFORMANCES = ("accuracy", "loss")
-SCORES = ("f1", "ari", "ami")
 
 
 def correlations(run: Run) -> dict[tuple[str, str], dict[str, float]]:
@@ -20,11 +19,11 @@ def correlations(run: Run) -> dict[tuple[str, str], dict[str, float]]:
         raise NotRun("fewer than three epochs have been analysed")
     return {
         (performance, score): {
-            layer: _pearson(_performance(run, performance), run.curve(score, "task", "validation", layer))
+            layer: correlate(_performance(run, performance), run.curve(score, "task", "validation", layer))
             for layer in run.layers
         }
         for performance in PERFORMANCES
-        for score in SCORES
+        for score in SCORE_WORDS
     }
 
 
@@ -33,12 +32,3 @@ def _performance(run: Run, performance: str) -> Curve:
     if not curve:
         raise NotRun(f"there is no validation {performance}")
     return curve
-
-
-def _pearson(one: Curve, other: Curve) -> float:
-    """r over the epochs both have; nan where one of them is constant."""
-    epochs = sorted(one.keys() & other.keys())
-    pairs_2E = np.array([[curve[epoch] for epoch in epochs] for curve in (one, other)])
-    if len(epochs) < 2 or np.any(np.ptp(pairs_2E, axis=1) == 0):
-        return float("nan")
-    return float(np.corrcoef(pairs_2E)[0, 1])

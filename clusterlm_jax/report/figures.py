@@ -12,22 +12,19 @@ from matplotlib.ticker import MaxNLocator
 
 from clusterlm_jax.records import FINAL_NORM, SPLITS
 from clusterlm_jax.report.correlation import correlations
-from clusterlm_jax.report.run import REDUCERS, NotRun, Run
+from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.style import (
     CATEGORIES,
-    LABEL_WORDS,
-    SCORE_WORDS,
-    SPLIT_WORDS,
     best_handle,
     draw_curve,
     grid,
     layer_legend,
     layer_line,
-    layer_words,
     legend,
     mark_best,
     say_not_run,
 )
+from clusterlm_jax.report.words import LABEL_WORDS, REDUCERS, SCORE_WORDS, SPLIT_WORDS, layer_words
 
 LABELS = ("task", "distribution", "distribution_mapping")
 """The paper's columns (figures 2 and 6)."""
@@ -170,7 +167,8 @@ def _layer_curves(panel: Axes, run: Run, score: str, label: str, split: str, red
     """One panel: a score of every layer over the epochs, between 0 and 1."""
     curves = {layer: run.curve(score, label, split, layer, reducer) for layer in run.layers}
     if not any(curves.values()):
-        return say_not_run(panel, f"no {SCORE_WORDS.get(score, score)} by {LABEL_WORDS[label]}")
+        say_not_run(panel, f"no {SCORE_WORDS.get(score, score.replace('_', ' '))} by {LABEL_WORDS[label]}")
+        return
     for layer, curve in curves.items():
         draw_curve(panel, curve, **layer_line(run, layer))
     mark_best(panel, run)

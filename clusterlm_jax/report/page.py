@@ -14,11 +14,12 @@ import matplotlib
 from clusterlm_jax.records import SPLITS, write_atomically
 from clusterlm_jax.report import claims, style, tables
 from clusterlm_jax.report.claims import Judgement
-from clusterlm_jax.report.gallery import FigureEntry, gallery
+from clusterlm_jax.report.gallery import FIGURES, FigureEntry
 from clusterlm_jax.report.reading import read_run
-from clusterlm_jax.report.run import REDUCERS, NotRun, Run
+from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.spec import FORMATS, ReportSpec
 from clusterlm_jax.report.tables import TABLES, Table, TableEntry
+from clusterlm_jax.report.words import REDUCERS, SPLIT_WORDS, layer_words
 
 TEMPLATE = Path(__file__).with_name("template.html")
 PIXELS_PER_INCH = 120  # on the page: one scale, so that letters are of one size
@@ -56,7 +57,7 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
     """
     run = read_run(workdir)
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **style.STYLE}):
-        shown_figures = [_write_figure(entry, run, spec, workdir / "figures") for entry in gallery(spec)]
+        shown_figures = [_write_figure(entry, run, spec, workdir / "figures") for entry in FIGURES]
     shown_tables = [_write_table(entry, run, workdir / "tables") for entry in TABLES]
     judgements = claims.judge(run)
     environment = jinja2.Environment(
@@ -80,7 +81,7 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
 def _write_figure(entry: FigureEntry, run: Run, spec: ReportSpec, directory: Path) -> ShownFigure:
     """Draws a figure and writes it in every format asked for."""
     try:
-        figure = entry.draw(run)
+        figure = entry.draw(run, spec)
     except NotRun as reason:
         _publish(directory, entry.name, dict.fromkeys(FORMATS))
         return ShownFigure(entry, missing=str(reason))
@@ -124,7 +125,7 @@ def _headline(run: Run, judgements: Sequence[Judgement]) -> list[tuple[str, str]
         ("Model", _model_words(model)),
         ("Trained", _trained_words(run)),
         ("Best validation accuracy", _accuracy_words(run)),
-        *((f"Highest task F1, {style.SPLIT_WORDS[split]}", _clusters_words(run, split)) for split in SPLITS),
+        *((f"Highest task F1, {SPLIT_WORDS[split]}", _clusters_words(run, split)) for split in SPLITS),
         ("The paper's claims", _verdict_words(judgements)),
         ("Wall time by stage", ", ".join(f"{stage} {_time(s)}" for stage, s in run.seconds.items()) or "not run"),
     ]
@@ -168,7 +169,7 @@ def _clusters_words(run: Run, split: str) -> str:
         value, layer, epoch = max(cells)
     except (NotRun, ValueError):
         return "not run"
-    return f"{value:.3f} at {style.layer_words(layer)}, epoch {epoch} ({REDUCERS[run.reducer]})"
+    return f"{value:.3f} at {layer_words(layer)}, epoch {epoch} ({REDUCERS[run.reducer]})"
 
 
 def _time(seconds: float) -> str:

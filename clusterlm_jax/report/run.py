@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from clusterlm_jax.records import FINAL_NORM
-
-REDUCERS = {"none": "no reduction", "tsne": "t-SNE, 3 components"}
+from clusterlm_jax.report.words import REDUCERS
 
 Curve = Mapping[int, float]  # epoch -> value, epochs ascending
 Key = tuple[str, str, str, str, str]  # split, layer, label, reducer, score
@@ -119,7 +118,8 @@ class Run:
     @functools.cached_property
     def best_layer(self) -> str:
         """The layer of the paper with the best validation task F1 over the late epochs."""
-        return max(self.indices, key=lambda layer: self.mean("f1", "task", "validation", (layer,), self.late_epochs))
+        late = self.late_epochs
+        return max(self.indices, key=lambda layer: self.mean("f1", "task", "validation", (layer,), late))
 
     def curve(self, score: str, label: str, split: str, layer: str, reducer: str | None = None) -> Curve:
         """A score over the epochs, empty if not run; clusterings are those of the run's reducer unless one is named."""

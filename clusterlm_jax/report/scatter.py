@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.report.style import CATEGORIES, add_title, layer_words, legend
+from clusterlm_jax.report.style import CATEGORIES, add_title, legend
+from clusterlm_jax.report.words import layer_words
 
 MARKERS = "o^sDvP"
 PANEL = 2.15  # inches
@@ -39,12 +41,14 @@ def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
 
 
 def _layer(run: Run) -> str:
-    """The best layer if it has coordinates, else the highest that has."""
+    """The best layer if it is known and has coordinates, else the highest block that has."""
     if not run.embeddings:
         raise NotRun("there are no t-SNE coordinates of the validation split")
-    if run.curves and run.best_layer in run.embeddings:
-        return run.best_layer
-    return max(run.embeddings)
+    try:
+        best = run.best_layer
+    except NotRun:
+        best = ""
+    return best if best in run.embeddings else max(run.embeddings, key=lambda name: (name.isdecimal(), len(name), name))
 
 
 def _epochs(run: Run, spec: ReportSpec, available: Sequence[int]) -> tuple[int, ...]:
@@ -64,7 +68,7 @@ def _panel_title(run: Run, layer: str, epoch: int) -> str:
     return name if score is None else f"{name}, F1 {score:.2f}"
 
 
-def _draw_points(axes, coordinates_N3: np.ndarray, task_N: np.ndarray) -> None:
+def _draw_points(axes: Axes3D, coordinates_N3: np.ndarray, task_N: np.ndarray) -> None:
     for place, task in enumerate(np.unique(task_N)):
         axes.scatter(*coordinates_N3[task_N == task].T, s=7, linewidths=0, alpha=0.85, **_mark(place))
     axes.set_box_aspect(None, zoom=0.87)  # leaves room for the name of the third axis

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from clusterlm_jax.records import FINAL_NORM
 from clusterlm_jax.report.run import Curve, Run
+from clusterlm_jax.report.words import layer_words
 
 DOTS_PER_INCH = 150
 STYLE = {
@@ -36,21 +37,6 @@ STYLE = {
 # Okabe and Ito's colours, told apart by people with any colour vision; black is left to the final norm.
 CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 BEST = {"color": "#D55E00", "linestyle": (0, (4, 2)), "linewidth": 1.0}
-LABEL_WORDS = {
-    "task": "task",
-    "distribution": "distribution",
-    "distribution_mapping": "distribution-mapping",
-    "mapping": "mapping",
-    "input": "input symbol",
-    "output": "output symbol",
-    "position": "position",
-}
-SPLIT_WORDS = {"training_subset": "training subset", "validation": "validation"}
-SCORE_WORDS = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
-
-
-def layer_words(layer: str) -> str:
-    return {FINAL_NORM: "final norm", "0": "embedding (0)"}.get(layer, f"layer {layer}")
 
 
 def layer_line(run: Run, layer: str) -> dict[str, object]:

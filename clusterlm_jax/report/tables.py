@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Callable, Iterable
 
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report.correlation import correlations
 from clusterlm_jax.report.figures import LABELS, VARIANCE_LABELS
-from clusterlm_jax.report.run import REDUCERS, NotRun, Run
-from clusterlm_jax.report.style import LABEL_WORDS, SCORE_WORDS, SPLIT_WORDS, layer_words
+from clusterlm_jax.report.run import NotRun, Run
+from clusterlm_jax.report.words import LABEL_WORDS, REDUCERS, SCORE_WORDS, SPLIT_WORDS, layer_words
 
 Value = str | int | float | None  # None: not run
 PAPER_SIZES = {"training": 7300, "training_subset": 180, "validation": 315}
@@ -25,9 +26,9 @@ F1_DEFINITIONS = {
     "purity": "purity",
 }
 NEIGHBOUR_SCORES = (
-    ("knn_percentage", "task", "neighbours with the same task"),
-    ("knn_accuracy", "output", "kNN accuracy"),
-    ("knn_task_accuracy", "task", "kNN accuracy of the task"),
+    ("knn_percentage", "task", "same task"),
+    ("knn_accuracy", "output", "accuracy"),
+    ("knn_task_accuracy", "task", "task accuracy"),
 )
 
 
@@ -50,11 +51,11 @@ class TableEntry:
 
 
 def shown(value: Value) -> str:
-    """A value as a person reads it: three decimals, thousands apart."""
+    """A value as a person reads it: three decimals, thousands apart; a correlation with a constant is undefined."""
     if value is None:
         return "not run"
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return "undefined" if math.isnan(value) else f"{value:.3f}"
     return f"{value:,}" if isinstance(value, int) else value
 
 
@@ -166,7 +167,8 @@ TABLES = (
     TableEntry(
         "table_scores",
         "Scores by layer",
-        "Clusterings with the one reducer shown; nearest neighbours on the raw states. Best: the nearest "
+        "Clusterings with the one reducer shown. Nearest neighbours on the raw states: the share with the same "
+        "task, and how often the majority of their outputs and of their tasks is right. Best: the nearest "
         "analysed epoch at or before the early-stopping one.",
         _scores,
     ),

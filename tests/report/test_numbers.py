@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
-from work_directories import (
+
+from clusterlm_jax.records import SPLITS, ScoreRow, layer_names
+from clusterlm_jax.report import tables
+from clusterlm_jax.report.correlation import correlations
+from clusterlm_jax.report.reading import read_run
+from clusterlm_jax.report.run import NotRun, Run
+from clusterlm_jax.report.scatter import figure_scatter
+from clusterlm_jax.report.spec import ReportSpec
+from tests.report.work_directories import (
     like_the_paper,
     metric_records,
     score_rows,
@@ -19,15 +28,6 @@ from work_directories import (
     write_metrics,
     write_rows,
 )
-
-from clusterlm_jax.records import SPLITS, ScoreRow, layer_names
-from clusterlm_jax.report import tables
-from clusterlm_jax.report.correlation import correlations
-from clusterlm_jax.report.page import write
-from clusterlm_jax.report.reading import read_run
-from clusterlm_jax.report.run import NotRun, Run
-from clusterlm_jax.report.scatter import figure_scatter
-from clusterlm_jax.report.spec import ReportSpec
 
 LAYERS = layer_names(3)
 SPLIT_NAMES = {"training subset": "training_subset", "validation": "validation"}
@@ -40,9 +40,9 @@ LABEL_NAMES = {
     "position": "position",
 }
 NEIGHBOURS = {
-    "neighbours with the same task": ("knn_percentage", "task"),
-    "kNN accuracy": ("knn_accuracy", "output"),
-    "kNN accuracy of the task": ("knn_task_accuracy", "task"),
+    "same task": ("knn_percentage", "task"),
+    "accuracy": ("knn_accuracy", "output"),
+    "task accuracy": ("knn_task_accuracy", "task"),
 }
 
 
@@ -61,27 +61,30 @@ def rows() -> dict[tuple, float]:
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     workdir = tmp_path_factory.mktemp("numbers")
     write_rows(workdir, score_rows(distinct))
     write_metrics(workdir, metric_records())
     write_facts(workdir)
-    write(workdir, ReportSpec(formats=()))
-    return workdir
+    return read_run(workdir)
 
 
-def table(workdir: Path, name: str) -> list[list[str]]:
-    """The rows of a CSV table, without its header."""
-    with (workdir / "tables" / f"{name}.csv").open(newline="") as file:
-        return list(csv.reader(file))[1:]
+def make(run: Run, name: str) -> tables.Table:
+    (entry,) = (entry for entry in tables.TABLES if entry.name == name)
+    return entry.make(run)
+
+
+def table(run: Run, name: str) -> list[list[str]]:
+    """The rows of a table as they go into its CSV file, without the header."""
+    return list(csv.reader(io.StringIO(tables.comma_separated(make(run, name)))))[1:]
 
 
 def epoch_of(words: str) -> int:
     return int(words.split("(")[1].rstrip(")"))
 
 
-def test_table_scores_equals_the_rows(reported: Path, rows: dict[tuple, float]) -> None:
-    lines = table(reported, "table_scores")
+def test_table_scores_equals_the_rows(run: Run, rows: dict[tuple, float]) -> None:
+    lines = table(run, "table_scores")
     assert len(lines) == 2 * 3 * 3 * 3 + 3 * 3
     assert [line[3] for line in lines[:3]] == ["first (0)", "best (5)", "last (8)"]
     for split, label, score, moment, *values in lines:
@@ -94,16 +97,16 @@ def test_table_scores_equals_the_rows(reported: Path, rows: dict[tuple, float]) 
         assert [float(value) for value in values] == expected
 
 
-def test_table_variance_equals_the_rows(reported: Path, rows: dict[tuple, float]) -> None:
-    lines = table(reported, "table_variance")
+def test_table_variance_equals_the_rows(run: Run, rows: dict[tuple, float]) -> None:
+    lines = table(run, "table_variance")
     assert len(lines) == 6 * 3
     for label, moment, *values in lines:
         cell = (LABEL_NAMES[label], "none", "variance_share", epoch_of(moment))
         assert [float(value) for value in values] == [rows["validation", layer, *cell] for layer in LAYERS]
 
 
-def test_table_f1_definitions_equals_the_rows(reported: Path, rows: dict[tuple, float]) -> None:
-    lines = table(reported, "table_f1_definitions")
+def test_table_f1_definitions_equals_the_rows(run: Run, rows: dict[tuple, float]) -> None:
+    lines = table(run, "table_f1_definitions")
     names = [words.split(":")[0] for words, *_ in lines]
     assert names == ["f1", "f1_majority", "f1_max_overlap", "f1_pairwise", "f1_bcubed", "purity"]
     for name, (_, *values) in zip(names, lines, strict=True):
@@ -111,19 +114,19 @@ def test_table_f1_definitions_equals_the_rows(reported: Path, rows: dict[tuple, 
         assert [float(value) for value in values] == expected
 
 
-def test_tables_2_and_9_stand_beside_the_paper(reported: Path) -> None:
-    assert table(reported, "table_2")[:3] == [
+def test_tables_2_and_9_stand_beside_the_paper(run: Run) -> None:
+    assert table(run, "table_2")[:3] == [
         ["training instances", "7120", "7300"],
         ["training subset instances", "240", "180"],
         ["validation instances", "420", "315"],
     ]
-    assert table(reported, "table_9") == [
+    assert table(run, "table_9") == [
         ["32", "55360", "55 thousand"],
         ["256", "", "3 million"],
         ["768", "", "23 million"],
         ["2048", "", "202 million"],
     ]
-    markdown = (reported / "tables" / "table_9.md").read_text()
+    markdown = tables.markdown(make(run, "table_9"))
     assert "| 32 | 55,360 | 55 thousand |" in markdown and "| 2,048 | not run | 202 million |" in markdown
 
 
@@ -132,9 +135,17 @@ def test_markdown_keeps_a_bar_inside_its_cell() -> None:
     assert text == "| a\\|b | c |\n| --- | --- |\n| d\\|e | 0.123 |\n"
 
 
-def test_correlations_are_pearsons(reported: Path, rows: dict[tuple, float]) -> None:
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "not run"), (float("nan"), "undefined"), (0.98765, "0.988"), (1508, "1,508"), ("task", "task")],
+)
+def test_a_value_is_shown_as_a_person_reads_it(value: tables.Value, words: str) -> None:
+    assert tables.shown(value) == words
+
+
+def test_correlations_are_pearsons(run: Run, rows: dict[tuple, float]) -> None:
     """Against scipy; breaks if epochs were paired by place in the file or the other reducer were taken."""
-    ours = correlations(read_run(reported))
+    ours = correlations(run)
     records = metric_records()
     for (performance, score), by_layer in ours.items():
         measured = [record[f"validation_{performance}"] for record in records]
@@ -195,7 +206,7 @@ def test_the_best_layer_is_one_of_the_paper(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("best", "shown"),
-    [(5, ["0", "2", "3", "5 (best)", "8"]), (0, ["0 (best)", "3", "5", "8"]), (4, ["0", "1", "3", "8"])],
+    [(5, ["0", "2", "3", "5 (best)", "8"]), (0, ["0 (best)", "3", "5", "8"]), (4, ["0", "1", "2", "3", "8"])],
 )
 def test_the_scatter_shows_first_two_between_best_and_last(tmp_path: Path, best: int, shown: list[str]) -> None:
     run_with(tmp_path, like_the_paper, best)

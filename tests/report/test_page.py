@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,23 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from work_directories import (
+
+from clusterlm_jax.records import UserError
+from clusterlm_jax.report.gallery import FIGURES
+from clusterlm_jax.report.page import write
+from clusterlm_jax.report.reading import read_run
+from clusterlm_jax.report.spec import ReportSpec
+from clusterlm_jax.report.tables import TABLES
+from tests.report.work_directories import (
     like_the_paper,
     metric_records,
     score_rows,
+    write_embeddings,
     write_facts,
     write_metrics,
     write_rows,
     write_run,
 )
 
-from clusterlm_jax.records import UserError
-from clusterlm_jax.report.gallery import gallery
-from clusterlm_jax.report.page import write
-from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.report.tables import TABLES
-
-FIGURES = tuple(entry.name for entry in gallery(ReportSpec()))
+NAMES = tuple(entry.name for entry in FIGURES)
 PAGE_ONLY = ReportSpec(formats=())
 
 
@@ -39,7 +40,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_figure_is_drawn_in_both_formats(reported: Path, name: str) -> None:
     pixels = imread(reported / "figures" / f"{name}.png")[..., :3]
     assert pixels.shape[1] >= 800, "150 dots per inch of a page's width"
@@ -53,7 +54,7 @@ def test_every_figure_is_drawn_in_both_formats(reported: Path, name: str) -> Non
 
 
 def test_nothing_but_the_named_files_is_left(reported: Path) -> None:
-    figures = {f"{name}.{form}" for name in FIGURES for form in ("png", "pdf")}
+    figures = {f"{name}.{form}" for name in NAMES for form in ("png", "pdf")}
     tables = {f"{entry.name}.{suffix}" for entry in TABLES for suffix in ("md", "csv")}
     assert {path.name for path in (reported / "figures").iterdir()} == figures
     assert {path.name for path in (reported / "tables").iterdir()} == tables
@@ -62,7 +63,7 @@ def test_nothing_but_the_named_files_is_left(reported: Path) -> None:
 def test_the_page_holds_everything_and_needs_nothing_else(reported: Path) -> None:
     html = (reported / "report.html").read_text()
     sources = re.findall(r'\bsrc="([^"]*)"', html)
-    assert len(sources) == len(FIGURES)
+    assert len(sources) == len(NAMES)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert set(re.findall(r'\bhref="([^"]*)"', html)) == {"https://arxiv.org/abs/2402.12151"}
     assert "<script" not in html and "<link" not in html and "url(" not in html and "@import" not in html
@@ -83,33 +84,49 @@ def test_the_headline_names_the_main_numbers(reported: Path) -> None:
     assert re.search(r"Highest task F1, validation</dt><dd>0\.920 at (layer 3|final norm), epoch \d", html)
 
 
-def test_writing_again_gives_the_same_bytes(tmp_path: Path, reported: Path) -> None:
-    again = write_run(tmp_path / "run")
-    write(again, ReportSpec())
-    for path in sorted(reported.rglob("*")):
-        if path.suffix in (".png", ".pdf", ".md", ".csv", ".html"):
-            assert (again / path.relative_to(reported)).read_bytes() == path.read_bytes(), path.name
+def neighbours_only(workdir: Path) -> Path:
+    """A run with little to draw: figures 3 and 4 and the scatter."""
+    write_rows(workdir, [row for row in score_rows(like_the_paper) if row.score.startswith("knn")])
+    write_metrics(workdir, metric_records())
+    write_embeddings(workdir, (0, 5), ("3",))
+    write_facts(workdir)
+    return workdir
 
 
-def test_a_report_that_cannot_be_written_leaves_the_old_one(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = write(workdir, PAGE_ONLY)
+def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    workdir = neighbours_only(tmp_path)
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in workdir.rglob("*.*") if path.is_file()}
+
+    write(workdir, ReportSpec(formats=("png", "pdf", "svg")))
+    first = files()
+    assert {"figure_4.svg", "figure_scatter.pdf", "figure_3.png", "table_9.md", "report.html"} <= first.keys()
+    write(workdir, ReportSpec(formats=("png", "pdf", "svg")))
+    assert files() == first
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = write(tmp_path, PAGE_ONLY)
     before = page.read_bytes()
-    write_rows(workdir, [])
+    write_facts(tmp_path)
     plain = Path.write_text
 
     def full_disk(path: Path, text: str, **options) -> int:
         plain(path, text[:100], **options)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        write(workdir, PAGE_ONLY)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Path, "write_text", full_disk)
+        write(tmp_path, PAGE_ONLY)
     assert page.read_bytes() == before
+    write(tmp_path, PAGE_ONLY)
+    assert page.read_bytes() != before, "the two reports differ, so the old one was really kept"
 
 
 def test_an_empty_work_directory_says_not_run_everywhere(tmp_path: Path) -> None:
     html = write(tmp_path, ReportSpec()).read_text()
-    assert html.count('class="missing"') >= len(FIGURES)
+    assert html.count('class="missing"') >= len(NAMES)
     assert html.count("not run</span>") == 11
     assert "<img" not in html and not list((tmp_path / "figures").glob("*"))
 
@@ -126,7 +143,7 @@ def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
     write_metrics(tmp_path, metric_records()[:3])
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"run": "main", "seed": 0, "epo')  # killed while writing
-    html = write(tmp_path, ReportSpec()).read_text()
+    html = write(tmp_path, ReportSpec(formats=("png",))).read_text()
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert drawn == {"figure_2", "figure_3", "figure_6a", "figure_6b", "figure_variance"}
     for reason in (
@@ -139,14 +156,13 @@ def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
     assert "last (1)" in (tmp_path / "tables" / "table_scores.md").read_text(), "a half analysed epoch is not the last"
 
 
-def test_figures_a_run_no_longer_supports_are_removed(workdir: Path) -> None:
-    spec = ReportSpec(formats=("pdf",))
-    write(workdir, spec)
-    assert (workdir / "figures" / "figure_4.pdf").exists()
-    write_rows(workdir, [row for row in score_rows(like_the_paper) if not row.score.startswith("knn")])
-    write(workdir, spec)
-    assert not (workdir / "figures" / "figure_4.pdf").exists()
-    assert (workdir / "figures" / "figure_2.pdf").exists()
+def test_figures_a_run_no_longer_supports_are_removed(tmp_path: Path) -> None:
+    neighbours_only(tmp_path)
+    write(tmp_path, ReportSpec())
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"figure_3", "figure_4", "figure_scatter"}
+    write_rows(tmp_path, [])
+    write(tmp_path, ReportSpec(formats=("pdf",)))
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"figure_3.pdf", "figure_scatter.pdf"}
 
 
 def test_values_are_escaped(tmp_path: Path) -> None:
@@ -161,15 +177,15 @@ def test_values_are_escaped(tmp_path: Path) -> None:
 
 def test_other_runs_and_seeds_do_not_mix_in(tmp_path: Path) -> None:
     """Only the lowest seed of `main` is shown, and the page says that there are more."""
-    rows = score_rows(like_the_paper)
-    foreign = [row for seed in (1, 2) for row in score_rows(lambda row: 0.99, seed=seed)]
+    rows = [row for row in score_rows(like_the_paper) if row.label == "mapping"]
+    foreign = [dataclasses.replace(row, seed=1, value=0.99) for row in rows]
+    foreign += [dataclasses.replace(row, run="main/other", value=0.99) for row in rows]
     write_rows(tmp_path, foreign + rows)
-    write_metrics(tmp_path, metric_records())
-    write_facts(tmp_path)
-    html = write(tmp_path, PAGE_ONLY).read_text()
-    assert "seed 0 of 0, 1, 2" in html
-    for row in csv.reader(io.StringIO((tmp_path / "tables" / "table_scores.csv").read_text())):
-        assert "0.99" not in row
+    write_metrics(tmp_path, [record | {"seed": seed} for seed in (2, 0) for record in metric_records()])
+    run = read_run(tmp_path)
+    assert run.seeds == (0, 1, 2) and run.curves
+    assert all(value < 0.99 for curve in run.curves.values() for value in curve.values())
+    assert "seed 0 of 0, 1, 2" in write(tmp_path, PAGE_ONLY).read_text()
 
 
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ Value = Callable[[ScoreRow], float]
 def like_the_paper(row: ScoreRow, epochs: int = 9, blocks: int = 3) -> float:
     """Scores as the paper describes them: rising over training and over the layers, the embedding flat."""
     depth = (blocks if row.layer == "final_norm" else int(row.layer)) / blocks
-    progress = min(row.epoch / (0.6 * (epochs - 1)), 1.0)
+    steady = min(row.epoch / (0.6 * (epochs - 1)), 1.0)
+    progress = (1 - depth) * steady + depth * (row.epoch >= 4)  # the higher, the more it moves with the accuracy
     if row.score == "variance_share":
         return {"input": 0.7 - 0.5 * depth * progress, "task": 0.1 + 0.5 * depth * progress}.get(row.label, 0.3)
     ceiling = 0.92 if row.split == "validation" else 0.88

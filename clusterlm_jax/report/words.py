@@ -1,0 +1,22 @@
+"""The words a reader sees for the names in the rows."""
+
+from __future__ import annotations
+
+from clusterlm_jax.records import FINAL_NORM
+
+REDUCERS = {"none": "no reduction", "tsne": "t-SNE, 3 components"}
+LABEL_WORDS = {
+    "task": "task",
+    "distribution": "distribution",
+    "distribution_mapping": "distribution-mapping",
+    "mapping": "mapping",
+    "input": "input symbol",
+    "output": "output symbol",
+    "position": "position",
+}
+SPLIT_WORDS = {"training_subset": "training subset", "validation": "validation"}
+SCORE_WORDS = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
+
+
+def layer_words(layer: str) -> str:
+    return {FINAL_NORM: "final norm", "0": "embedding (0)"}.get(layer, f"layer {layer}")

@@ -1,0 +1,43 @@
+# Sourced by the launch scripts: makes .venv in the checkout, once for each set of requirements.
+# usage: environment NAME_OF_STAMP pip-arguments...
+
+fail() {
+    echo "launch: $1" >&2
+    exit 1
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.11 or later is needed; set PYTHON to its path."
+}
+
+environment() {
+    local name=$1 python stamp
+    shift
+    cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+    stamp=".venv/.$name-$(cat requirements*.txt | cksum | tr ' ' -)"
+    if [ ! -e "$stamp" ]; then
+        python=$(find_python) || exit 1
+        if [ ! -x .venv/bin/python ]; then
+            "$python" -m venv .venv || fail "the virtual environment .venv could not be made (is the venv module installed?)."
+        fi
+        echo "launch: installing the requirements into .venv (once)" >&2
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" || fail "the requirements could not be installed."
+        touch "$stamp"
+    fi
+}
+
+# usage: main_job PLATFORM CONFIG WORKDIR flags... ; CONFIG and WORKDIR hold where the flags name none.
+main_job() {
+    local platform=$1 config=$2 workdir=$3
+    shift 3
+    case " $*" in *" --config="*) ;; *) set -- "--config=$config" "$@" ;; esac
+    case " $*" in *" --workdir="*) ;; *) set -- "--workdir=$workdir" "$@" ;; esac
+    JAX_PLATFORMS=$platform exec .venv/bin/python -m clusterlm_jax.main "$@"
+}
