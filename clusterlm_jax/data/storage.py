@@ -56,7 +56,7 @@ def load(directory: Path) -> Dataset:
     if not path.is_file():
         raise UserError(f"There is no dataset at {path}: run the 'data' stage first (config.stages).")
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             return Dataset(
                 vocabulary=Vocabulary(*arrays["vocabulary"].tolist()),
                 tokens_NT=arrays["tokens_NT"],

@@ -86,8 +86,8 @@ def _write_figure(entry: FigureEntry, run: Run, spec: ReportSpec, directory: Pat
         _publish(directory, entry.name, dict.fromkeys(FORMATS))
         return ShownFigure(entry, missing=str(reason))
     picture = style.render(figure, "png")
-    files = {form: style.render(figure, form) if form in spec.formats else None for form in FORMATS}
-    _publish(directory, entry.name, files)
+    rendered = {"png": picture} | {form: style.render(figure, form) for form in spec.formats if form != "png"}
+    _publish(directory, entry.name, {form: rendered[form] if form in spec.formats else None for form in FORMATS})
     address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     return ShownFigure(entry, address, round(figure.get_figwidth() * PIXELS_PER_INCH))
 
@@ -118,10 +118,7 @@ def _headline(run: Run, judgements: Sequence[Judgement]) -> list[tuple[str, str]
     """The run's main numbers, a name and words each."""
     model = run.facts.get("model", {})
     return [
-        (
-            "Run",
-            run.name + (f", seed {run.seed}" + (f" of {', '.join(map(str, run.seeds))}" if len(run.seeds) > 1 else "")),
-        ),
+        ("Run", _run_words(run)),
         ("Model", _model_words(model)),
         ("Trained", _trained_words(run)),
         ("Best validation accuracy", _accuracy_words(run)),
@@ -134,6 +131,12 @@ def _headline(run: Run, judgements: Sequence[Judgement]) -> list[tuple[str, str]
 def _verdict_words(judgements: Sequence[Judgement]) -> str:
     verdicts = [judgement.verdict for judgement in judgements]
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in claims.VERDICTS)
+
+
+def _run_words(run: Run) -> str:
+    others = f" of {', '.join(map(str, run.seeds))}" if len(run.seeds) > 1 else ""
+    experiment = run.config.get("experiment")
+    return f"{run.name}{f' ({experiment})' if experiment else ''}, seed {run.seed}{others}"
 
 
 def _model_words(model: dict) -> str:

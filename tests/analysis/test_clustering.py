@@ -1,0 +1,83 @@
+"""KMeans and t-SNE: the paper's settings, reproducible from the cell's name, quiet where points coincide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.manifold import TSNE
+
+from clusterlm_jax.analysis.clustering import kmeans, seed_of, tsne
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.records import UserError
+
+SPEC = AnalysisSpec(tsne_iterations=250)
+
+
+def points(instances: int = 80, width: int = 8) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((instances, width)).astype(np.float32)
+
+
+def duplicated(distinct: int) -> np.ndarray:
+    """80 points, `distinct` of them different."""
+    return points(distinct)[np.arange(80) % distinct]
+
+
+def test_the_seed_is_that_of_the_name_in_every_process_and_version() -> None:
+    """Breaks when the seed is derived otherwise: rows of earlier runs could no longer be recomputed."""
+    assert seed_of("main/seed=0/epoch=0/validation/layer=1/raw") == 4039851558
+    assert len({seed_of(f"main/seed=0/epoch={epoch}/validation/layer=1/raw") for epoch in range(200)}) == 200
+
+
+def test_kmeans_has_the_settings_of_table_6() -> None:
+    expected = KMeans(9, init="k-means++", n_init=10, max_iter=300, algorithm="lloyd", random_state=5)
+    np.testing.assert_array_equal(kmeans(points(), 9, 5, SPEC), expected.fit_predict(points()))
+
+
+def test_tsne_has_the_settings_of_table_5() -> None:
+    expected = TSNE(3, perplexity=10, max_iter=250, metric="euclidean", init="pca", random_state=5)
+    np.testing.assert_array_equal(tsne(points(), 5, SPEC), expected.fit_transform(points()))
+
+
+def test_the_same_seed_gives_the_same_and_another_another() -> None:
+    same, other = kmeans(points(), 9, 1, SPEC), kmeans(points(), 9, 2, SPEC)
+    np.testing.assert_array_equal(same, kmeans(points(), 9, 1, SPEC))
+    assert not np.array_equal(same, other)
+
+
+def test_fewer_distinct_points_than_clusters_is_no_warning() -> None:
+    """Warnings are errors here; layer 0 has at most 25 distinct points for 160 labels."""
+    clusters = kmeans(duplicated(7), 20, 0, SPEC)
+    assert len(np.unique(clusters)) == 7
+    assert all(len(np.unique(clusters[np.arange(80) % 7 == point])) == 1 for point in range(7))
+
+
+def test_other_warnings_of_kmeans_are_heard() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        kmeans(np.full((20, 3), np.nan, np.float32), 2, 0, SPEC)
+
+
+@pytest.mark.parametrize("distinct", [2, 25])
+def test_tsne_of_coinciding_points(distinct: int) -> None:
+    coordinates_N3 = tsne(duplicated(distinct), 0, SPEC)
+    assert coordinates_N3.shape == (80, 3)
+    assert np.isfinite(coordinates_N3).all()
+
+
+def test_tsne_of_one_point() -> None:
+    """The embedding of a token that all instances share: nothing to lay out, and no division by its zero spread."""
+    coordinates_N3 = tsne(duplicated(1), 0, SPEC)
+    np.testing.assert_array_equal(coordinates_N3, np.zeros((80, 3)))
+    assert set(kmeans(coordinates_N3, 5, 0, SPEC)) == {0}
+
+
+def test_components_beyond_barnes_hut() -> None:
+    assert tsne(points(30), 0, AnalysisSpec(tsne_iterations=250, tsne_components=4)).shape == (30, 4)
+
+
+@pytest.mark.parametrize(
+    ("hidden_ND", "message"), [(points(10), "tsne_perplexity is 10.0.*10 instances"), (points(80, 2), "width 2")]
+)
+def test_too_little_for_tsne_is_refused(hidden_ND: np.ndarray, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        tsne(hidden_ND, 0, SPEC)

@@ -1,0 +1,51 @@
+"""The share of variance a label explains is eta squared of a one-way analysis of variance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import f_oneway
+
+from clusterlm_jax.analysis.variance import variance_share
+
+RANDOM = np.random.default_rng(1)
+
+
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_equals_analysis_of_variance(offset: float) -> None:
+    """F = (eta / (g - 1)) / ((1 - eta) / (n - g)) in one dimension. Breaks when sums run in float32 or groups get equal
+    weight whatever their size."""
+    label_N = RANDOM.integers(0, 4, 60)
+    hidden_N = offset + label_N + RANDOM.standard_normal(60)
+    ratio = f_oneway(*(hidden_N[label_N == group] for group in range(4))).statistic * 3 / 56
+    assert variance_share(hidden_N[:, None], label_N) == pytest.approx(ratio / (1 + ratio), rel=1e-6)
+
+
+def test_equals_one_minus_the_share_within_groups() -> None:
+    hidden_ND, label_N = RANDOM.standard_normal((60, 8)).astype(np.float32), RANDOM.integers(3, 9, 60)
+    within = sum(
+        ((hidden_ND[label_N == group] - hidden_ND[label_N == group].mean(axis=0)) ** 2).sum()
+        for group in np.unique(label_N)
+    )
+    total = ((hidden_ND - hidden_ND.mean(axis=0)) ** 2).sum()
+    assert variance_share(hidden_ND, label_N) == pytest.approx(1 - within / total, abs=1e-5)
+
+
+def test_a_label_that_determines_the_state_explains_all() -> None:
+    label_N = RANDOM.integers(0, 5, 60)
+    hidden_ND = RANDOM.standard_normal((5, 8)).astype(np.float32)[label_N]
+    assert variance_share(hidden_ND, label_N) == pytest.approx(1)
+    assert variance_share(hidden_ND, np.zeros(60)) == pytest.approx(0, abs=1e-12)
+
+
+def test_an_unrelated_label_explains_its_share_by_chance() -> None:
+    """(g - 1) / (n - 1) on average over 200 orders of the label; the mean's deviation is about .001."""
+    hidden_ND, label_N = RANDOM.standard_normal((60, 8)), np.arange(60) % 6
+    shares = [variance_share(hidden_ND, RANDOM.permutation(label_N)) for _ in range(200)]
+    assert np.mean(shares) == pytest.approx(5 / 59, abs=0.006)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 1 / 3])
+def test_equal_states_have_nothing_to_explain(value: float) -> None:
+    """The mean of equal numbers need not be that number: what is left is rounding, not variance."""
+    assert variance_share(np.full((61, 8), value, np.float32), np.arange(61) % 4) == 0
