@@ -86,7 +86,7 @@ def nearest(key: str, allowed: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(sorted(allowed))}."
 
 
-def keys() -> list[str]:
+def every_key() -> list[str]:
     """Every key there is, in full."""
     return ["experiment", "stages", "seeds"] + [
         f"{section}.{field.name}" for section, spec in SECTIONS.items() for field in dataclasses.fields(spec)

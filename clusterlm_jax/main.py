@@ -50,10 +50,11 @@ def parse(argv: list[str]):
 
     for argument in argv[1:]:
         name, _, value = argument.lstrip("-").partition("=")
-        if name.startswith("config.") and name.removeprefix("config.") not in config.keys():
-            raise UserError(f"There is no --{name}: {config.nearest(name.removeprefix('config.'), config.keys())}")
-        if name == "config" and not Path(value.partition(":")[0]).is_file():
-            raise UserError(f"There is no configuration file {value.partition(':')[0]!r}; see the folder configs.")
+        key, file = name.removeprefix("config."), value.partition(":")[0]
+        if key != name and key not in config.every_key():
+            raise UserError(f"There is no --{name}: {config.nearest(key, config.every_key())}")
+        if name == "config" and not Path(file).is_file():
+            raise UserError(f"There is no configuration file {file!r}; see the folder configs.")
     try:
         rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, SyntaxError) as error:

@@ -76,8 +76,7 @@ class WorkDir:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file of the directory; empty where there is none."""
-        path = self.root / name
-        return read_json(path) if path.exists() else {}
+        return read_json(self.root / name)
 
     def update_run(self, **sections: Any) -> None:
         """Adds sections to `run.json`."""
@@ -101,23 +100,35 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file that are whole; none where there is no file."""
+    """One JSON object a line; none where there is no file. A last line without its end was torn by a kill.
+
+    Raises:
+      UserError: naming the line that is damaged.
+    """
     if not path.exists():
         return []
+    *lines, _torn = path.read_text(encoding="utf-8").split("\n")
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError:  # torn by a kill
-            break
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path} is damaged (line {number}: {error.msg}).") from error
     return rows
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is no file.
+
+    Raises:
+      UserError: if it cannot be read.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged (line {error.lineno}: {error.msg}).") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}).") from error
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -42,7 +42,7 @@ class HiddenStore:
             temporary.rename(place)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise UserError(f"Hidden states could not be written to {place}: {error.strerror}.") from error
+            raise UserError(f"Hidden states could not be written to {place}: {error.strerror or error}.") from error
 
     def layer(self, run: str, seed: int, epoch: int, split: str, layer: str) -> np.ndarray:
         """float32 [instance, width].

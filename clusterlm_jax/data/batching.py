@@ -1,8 +1,8 @@
 """Instances -> batches of one fixed shape, with little padding and little done twice.
 
-Instances are short (a third of the longest on average), so several share a row: longest first, each into the first row
-with room. Instances of one instruction may share its symbols as well: `[instruction, x1, x2, ...]`, where each input is a
-*branch* that sees the instruction and itself, at the position it has in its own sequence. Outputs are targets only:
+Instances are short (a third of the longest on average), so several share a row: longest first, each into the first
+row with room. Instances of one instruction may share its symbols as well: `[instruction, x1, x2, ...]`, where each input
+is a *branch* that sees the instruction and itself, at the position it has in its own sequence. Outputs are targets only:
 nothing follows them, so their place in a row would be computed for nobody. Attention and positions stay inside an
 instance, so a packed batch computes what a padded one would.
 """
@@ -93,8 +93,9 @@ class TrainingBatches:
     """The batches of every epoch, a function of (dataset, batch size, unit, seed, epoch) alone.
 
     Each epoch visits the training instances once in a new order; the few that do not fill a last batch are left out of
-    that epoch. A batch is drawn at random with a fair share of short and long instances (one of every length quantile),
-    so all batches of all epochs fit one shape: nothing is compiled twice and a tenth of the work, not a half, is padding.
+    that epoch. A batch is drawn at random with a fair share of short and long instances (one of every length
+    quantile), so all batches of all epochs fit one shape: nothing is compiled twice, and a tenth of the work, not a half,
+    is padding.
 
     Args:
       batch_size: instances in a batch.

@@ -2,8 +2,8 @@
 
     data -> train -> analyse -> report
 
-Training is a generator of epochs. What it yields is put on disk, and its cells are handed to the evaluator, whose worker
-processes score them while training goes on. Any stage may be killed; the same command goes on where it stopped.
+Training is a generator of epochs. What it yields is put on disk, and its cells are handed to the evaluator, whose
+worker processes score them while training goes on. Any stage may be killed; the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def train_and_analyse(config: Config, workdir: WorkDir) -> None:
     analyse = "analyse" in config.stages
     with Evaluator(config.eval, table, store, workdir.embeddings) as evaluator:
         if "train" in config.stages:
-            with environment.timed(workdir, "train"):
-                train(config, workdir, dataset, table, store, evaluator if analyse else None)
+            train(config, workdir, dataset, table, store, evaluator if analyse else None)
         if analyse:
             with environment.timed(workdir, "analyse"):
                 evaluator.submit(_cells_so_far(config, workdir))
@@ -108,13 +107,16 @@ def train(
     store.drop_after(RUN, config.seeds[0], done)
     if evaluator is not None:
         evaluator.submit(_cells_so_far(config, workdir))
+    epochs = trainer.epochs(state, done)
     with tqdm(total=config.train.epochs, initial=max(done, 0), unit="epoch", desc="train", dynamic_ncols=True) as bar:
-        for end in trainer.epochs(state, done):
-            for states in end.hidden:
-                store.save(states)
-            best = _record(config, workdir, checkpoints, end, best)
-            if evaluator is not None and end.hidden:
-                evaluator.submit(_cells(config, end.epoch, end.hidden[0].step))
+        for _ in range(done, config.train.epochs):
+            with environment.timed(workdir, "train"):
+                end = next(epochs)
+                for states in end.hidden:
+                    store.save(states)
+                best = _record(config, workdir, checkpoints, end, best)
+                if evaluator is not None and end.hidden:
+                    evaluator.submit(_cells(config, end.epoch, end.hidden[0].step))
             _show(bar, end, evaluator)
     checkpoints.close()
 

@@ -42,12 +42,10 @@ def record(workdir: WorkDir) -> None:
 
 @contextmanager
 def timed(workdir: WorkDir, stage: str) -> Iterator[None]:
-    """Adds the wall time of a stage, in seconds, to `timings.jsonl`, also of one that fails."""
+    """Adds the wall time of a stage, or of one of its epochs, in seconds, to `timings.jsonl` once it is done."""
     start = time.perf_counter()
-    try:
-        yield
-    finally:
-        append_jsonl(workdir.timings, {"stage": stage, "seconds": round(time.perf_counter() - start, 3)})
+    yield
+    append_jsonl(workdir.timings, {"stage": stage, "seconds": round(time.perf_counter() - start, 3)})
 
 
 def check_disk(workdir: WorkDir, needed: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from clusterlm_jax.analysis.table import read_rows
 from clusterlm_jax.records import ScoreRow, UserError
 from clusterlm_jax.report.run import Curve, Key, Run
+from clusterlm_jax.workdir import read_json, read_jsonl
 
 MAIN = "main"
 
@@ -27,7 +27,7 @@ def read_run(workdir: Path) -> Run:
         raise UserError(f"There is no work directory {workdir}; run the earlier stages first.")
     scores = workdir / "scores.csv"
     rows = [row for row in read_rows(scores) if row.run == MAIN] if scores.exists() else []
-    records = [record for record in _lines(workdir / "metrics.jsonl") if record["run"] == MAIN]
+    records = [record for record in read_jsonl(workdir / "metrics.jsonl") if record["run"] == MAIN]
     seeds = tuple(sorted({row.seed for row in rows} | {record["seed"] for record in records})) or (0,)
     return Run(
         name=workdir.resolve().name,
@@ -35,10 +35,10 @@ def read_run(workdir: Path) -> Run:
         seeds=seeds,
         curves=_curves(row for row in rows if row.seed == seeds[0]),
         metrics=_metrics(record for record in records if record["seed"] == seeds[0]),
-        facts=_object(workdir / "run.json"),
-        config=_object(workdir / "config.json"),
-        environment=_object(workdir / "env.json"),
-        seconds=_seconds(_lines(workdir / "timings.jsonl")),
+        facts=read_json(workdir / "run.json"),
+        config=read_json(workdir / "config.json"),
+        environment=read_json(workdir / "env.json"),
+        seconds=_seconds(read_jsonl(workdir / "timings.jsonl")),
         embeddings=_embeddings(workdir / "embeddings" / MAIN / f"seed={seeds[0]}"),
     )
 
@@ -77,25 +77,3 @@ def _embeddings(directory: Path) -> dict[str, dict[int, Path]]:
         ).groups()
         found[layer][int(epoch)] = path
     return {layer: dict(sorted(paths.items())) for layer, paths in found.items()}
-
-
-def _object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty if there is no such file."""
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged (line {error.lineno}: {error.msg}).") from error
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """One JSON object per line; a last line without its end was being written when the run was killed."""
-    if not path.exists():
-        return []
-    *lines, _torn = path.read_text().split("\n")
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} is damaged (line {number}: {error.msg}).") from error
-    return records

@@ -73,7 +73,7 @@ def train_step(
 
 
 def train_steps(model, tx, key, state: TrainState, batches: Batch, real_S: jax.Array) -> tuple[TrainState, StepMetrics]:
-    """Steps over batches stacked [step, ...], in one dispatch; where `real_S` is False, the step leaves all as it is."""
+    """Steps over batches stacked [step, ...], in one dispatch; where `real_S` is False, a step leaves all as it is."""
 
     def take(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         return train_step(model, tx, key, state, batch)[:2]

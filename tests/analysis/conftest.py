@@ -1,7 +1,8 @@
-"""A small experiment's hidden states: 4 tasks, 8 distributions, 12 mappings, 72 to 96 instances, 3 layers of width 8."""
+"""A small experiment: 4 tasks, 8 distributions, 12 mappings, 72 to 96 instances, 3 layers of hidden states of width 8."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from clusterlm_jax.analysis.cells import REDUCER, cells_of, keys_of
+from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.table import ScoreTable
 from clusterlm_jax.records import SPLITS, Cell, HiddenStates, ScoreRow
 
 LAYERS = ("0", "1", "final_norm")
@@ -28,11 +31,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def states_of() -> Callable[..., HiddenStates]:
-    """Makes the states of a split: layer 0 has 5 distinct points, layer 1 clear clusters, the last is a noisy mixture."""
+    """Makes the states of a split: layer 0 has 5 distinct points, layer 1 clear clusters, the last a noisy mixture."""
 
     def make(split: str, run: str = "main", epoch: int = 0) -> HiddenStates:
         task, distribution, instruction, mapping = (
-            axis.ravel() for axis in np.meshgrid(range(4), range(2), range(INSTRUCTIONS[split]), range(3), indexing="ij")
+            axis.ravel()
+            for axis in np.meshgrid(range(4), range(2), range(INSTRUCTIONS[split]), range(3), indexing="ij")
         )
         distribution = 2 * task + distribution
         labels = {
@@ -101,3 +105,24 @@ def rows_of(spec: AnalysisSpec) -> Callable[..., tuple[ScoreRow, ...]]:
         )
 
     return make
+
+
+@pytest.fixture
+def place(tmp_path: Path, fill: Callable[..., HiddenStore]) -> Path:
+    """A work directory, as far as the analysis knows one."""
+    fill(tmp_path / "hidden")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, fill: Callable[..., HiddenStore], spec: AnalysisSpec, cells: list[Cell]
+) -> Path:
+    """A work directory where two workers scored all cells and nothing happened; hidden states are kept."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    store, table = fill(place / "hidden"), ScoreTable(place / "scores.csv", spec)
+    settings = dataclasses.replace(spec, workers=2, keep_hidden=True)
+    with Evaluator(settings, table, store, place / "embeddings") as evaluator:
+        evaluator.submit(cells)
+        evaluator.drain()
+    return place

@@ -102,9 +102,8 @@ def test_validation_withholds_three_instructions_and_no_mapping(paper_data):
     rows = paper_data.splits["validation"]
     tasks = set(paper_data.labels["task"][rows].tolist())
     assert len(tasks) == 10
-    withheld = collections.Counter(
-        (int(d), int(i)) for d, i in zip(*(paper_data.labels[n][rows] for n in ("distribution", "instruction")), strict=True)
-    )
+    columns = (paper_data.labels[name][rows].tolist() for name in ("distribution", "instruction"))
+    withheld = collections.Counter(zip(*columns, strict=True))
     assert set(withheld.values()) == {5}  # every mapping
     per_distribution = collections.Counter(d for d, _ in withheld)
     assert set(per_distribution.values()) == {3}
@@ -117,14 +116,16 @@ def test_validation_withholds_three_instructions_and_no_mapping(paper_data):
 def test_hard_examples_differ_in_one_symbol_and_in_every_output(paper_data):
     labels = paper_data.labels
     training_texts = {text(paper_data, i): int(labels["task"][i]) for i in paper_data.splits["training"]}
-    outputs = {(int(t), int(x)): int(y) for t, x, y in zip(labels["task"], labels["input"], labels["output"], strict=True)}
+    triples = zip(*(labels[name].tolist() for name in ("task", "input", "output")), strict=True)
+    outputs = {(task, x): y for task, x, y in triples}
     validation = {text(paper_data, i) for i in paper_data.splits["validation"]}
     hard = np.flatnonzero(labels["original"] >= 0)
     for instance in hard:
-        own, task, original = text(paper_data, instance), int(labels["task"][instance]), int(labels["original"][instance])
+        own, x = text(paper_data, instance), int(labels["input"][instance])
+        task, original = int(labels["task"][instance]), int(labels["original"][instance])
         near = [other for other, of in training_texts.items() if of == original and len(other) == len(own)]
         assert any(sum(a != b for a, b in zip(own, other, strict=True)) == 1 for other in near)
-        assert outputs[task, int(labels["input"][instance])] != outputs[original, int(labels["input"][instance])]
+        assert outputs[task, x] != outputs[original, x]
         assert own not in validation
     assert set(hard) <= set(paper_data.splits["training_subset"])
 

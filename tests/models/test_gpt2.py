@@ -86,7 +86,7 @@ def params() -> dict:
 
 
 def test_every_block_equals_pytorch(params):
-    """Hooks read the stream after each block: transformers' own hidden_states add positions to the first and norm the last."""
+    """Through hooks: transformers' own hidden_states add positions to the first and norm the last."""
     torch, twin = torch_twin(SMALL, params)
     tokens_BT = np.random.default_rng(0).integers(1, VOCABULARY, (4, 11))
     after_block: list = []

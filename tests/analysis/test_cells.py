@@ -1,0 +1,118 @@
+"""Cells and their rows: exactly those expected, each recomputable."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clusterlm_jax.analysis import cells as room
+from clusterlm_jax.analysis.cells import SklearnBackend, cells_of, job_of, keys_of, label_columns
+from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.scores import SCORES
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.records import SPLITS, Cell, HiddenStates, layer_names
+
+
+class Permuted:
+    """Hidden states read in another order of instances."""
+
+    def __init__(self, store: HiddenStore) -> None:
+        self._store = store
+
+    def layer(self, *where) -> np.ndarray:
+        hidden_ND = self._store.layer(*where)
+        return hidden_ND[self._order(len(hidden_ND))]
+
+    def labels(self, *where) -> Mapping[str, np.ndarray]:
+        columns = self._store.labels(*where)
+        return {name: column[self._order(len(column))] for name, column in columns.items()}
+
+    def _order(self, instances: int) -> np.ndarray:
+        return np.random.default_rng(0).permutation(instances)
+
+
+def test_the_cells_of_an_epoch() -> None:
+    spec = AnalysisSpec()
+    cells = cells_of("main", 3, 7, 70, SPLITS, layer_names(6), spec)
+    assert len(cells) == len({cell.name for cell in cells}) == 2 * 8 * 2 + 8
+    assert {cell.split for cell in cells if cell.job == "knn"} == {"validation"}
+    assert {(cell.run, cell.seed, cell.epoch, cell.step) for cell in cells} == {("main", 3, 7, 70)}
+    only_raw = cells_of("main", 3, 7, 70, SPLITS, layer_names(6), dataclasses.replace(spec, jobs=("raw",)))
+    assert only_raw == [cell for cell in cells if cell.job == "raw"]
+
+
+def test_every_row_is_expected_and_every_expected_row_comes(
+    store: HiddenStore, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
+) -> None:
+    for cell, rows in SklearnBackend(spec, tmp_path).score(cells, store):
+        assert len(rows) == len({(row.label, row.score) for row in rows})
+        assert {(row.label, row.score) for row in rows} == keys_of(cell.job, spec)
+        for row in rows:
+            assert job_of(row.reducer, row.score) == cell.job
+            place = row.run, row.seed, row.epoch, row.step, row.split, row.layer
+            assert place == (cell.run, cell.seed, cell.epoch, cell.step, cell.split, cell.layer)
+            assert type(row.value) is float
+            assert np.isfinite(row.value)
+
+
+def test_the_keys_of_a_job() -> None:
+    """Counted by hand: 6 labels of 8 scores; the variance share of the position besides; 3 of the neighbours."""
+    spec = AnalysisSpec()
+    assert {job: len(keys_of(job, spec)) for job in spec.jobs} == {"raw": 6 * 8 + 7, "tsne": 6 * 8, "knn": 3}
+    one_label = dataclasses.replace(spec, labels=("task",))
+    assert keys_of("tsne", one_label) == {("task", score) for score in SCORES}
+
+
+def test_the_combined_label_tells_pairs_apart(states_of: Callable[..., HiddenStates]) -> None:
+    columns = states_of("validation").labels
+    combined_N = label_columns(columns)["distribution_mapping"]
+    pairs = list(zip(columns["distribution"].tolist(), columns["mapping"].tolist(), strict=True))
+    assert len(set(combined_N.tolist())) == len(set(pairs)) == 24
+    assert len(set(zip(combined_N.tolist(), pairs, strict=True))) == 24
+
+
+def test_labels_of_equal_number_share_a_clustering(
+    store: HiddenStore, spec: AnalysisSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """4 tasks, 8 distributions, 24 pairs, 12 mappings, 5 inputs, 5 outputs: five clusterings for six labels."""
+    asked = []
+    kmeans = room.kmeans
+    monkeypatch.setattr(room, "kmeans", lambda points, k, *rest: asked.append(k) or kmeans(points, k, *rest))
+    list(SklearnBackend(spec, tmp_path).score([Cell("main", 0, 0, 0, "validation", "1", "raw")], store))
+    assert sorted(asked) == [4, 5, 8, 12, 24]
+
+
+def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(store: HiddenStore, tmp_path: Path) -> None:
+    """Layer 1 has 24 far clusters, which KMeans finds whatever its start. Breaks when labels and states part."""
+    backend = SklearnBackend(AnalysisSpec(labels=("distribution_mapping",)), tmp_path)
+    cell = Cell("main", 0, 0, 0, "validation", "1", "raw")
+    [(_, rows)], [(_, permuted)] = backend.score([cell], store), backend.score([cell], Permuted(store))
+    assert [row.value for row in permuted] == pytest.approx([row.value for row in rows])
+    assert [row.value for row in rows if row.score in SCORES] == pytest.approx([1] * len(SCORES))
+
+
+def test_neighbours_are_looked_for_in_the_training_set(store: HiddenStore, tmp_path: Path) -> None:
+    """Layer 0 holds the input's embedding only, so 10 neighbours are the first 10 training instances of that input."""
+    backend = SklearnBackend(AnalysisSpec(), tmp_path)
+    [(_, rows)] = backend.score([Cell("main", 0, 0, 0, "validation", "0", "knn")], store)
+    query, reference = (store.labels("main", 0, 0, split) for split in ("validation", "training"))
+    shares = [
+        (reference["task"][np.flatnonzero(reference["input"] == symbol)[:10]] == task).mean()
+        for symbol, task in zip(query["input"], query["task"], strict=True)
+    ]
+    values = {row.score: row.value for row in rows}
+    assert values["knn_percentage"] == pytest.approx(np.mean(shares))
+
+
+def test_coordinates_are_kept_with_their_labels(store: HiddenStore, spec: AnalysisSpec, tmp_path: Path) -> None:
+    list(SklearnBackend(spec, tmp_path).score([Cell("main", 0, 0, 0, "validation", "0", "tsne")], store))
+    [path] = tmp_path.glob("main/**/*.npz")
+    kept = np.load(path)
+    with kept:
+        assert path == tmp_path / "main/seed=0/epoch=0000/validation/layer=0.npz"
+        assert kept["coordinates_N3"].shape == (72, 3)
+        np.testing.assert_array_equal(kept["task"], store.labels("main", 0, 0, "validation")["task"])

@@ -1,0 +1,242 @@
+"""The evaluator: the rows of a direct call, whatever happens to its workers in between."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from clusterlm_jax.analysis import evaluator as room
+from clusterlm_jax.analysis.cells import SklearnBackend
+from clusterlm_jax.analysis.evaluator import Evaluator, Worker
+from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.table import ScoreTable, read_rows
+from clusterlm_jax.records import Cell, ScoreRow, UserError
+
+PATIENCE_SECONDS = 60
+Fill = Callable[..., HiddenStore]
+
+
+def evaluator_at(place: Path, spec: AnalysisSpec) -> Evaluator:
+    table = ScoreTable(place / "scores.csv", spec)
+    return Evaluator(spec, table, HiddenStore(place / "hidden"), place / "embeddings")
+
+
+def rows_at(place: Path) -> list[tuple]:
+    return sorted(dataclasses.astuple(row) for row in read_rows(place / "scores.csv"))
+
+
+def has_states(place: Path, epoch: int = 0) -> bool:
+    return HiddenStore(place / "hidden").has("main", 0, epoch, "validation")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    """No thread outlives the evaluator of a test, nor any process a worker of it."""
+    threads, hired, construct = set(threading.enumerate()), [], Worker.__init__
+
+    def remember(worker: Worker, *settings) -> None:
+        construct(worker, *settings)
+        hired.append(worker)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "__init__", remember)
+        yield
+    assert set(threading.enumerate()) <= threads
+    assert [worker._process.returncode for worker in hired if worker._process.returncode is None] == []
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, rows_of: Callable[..., tuple[ScoreRow, ...]]) -> type:
+    """Workers that answer at once, or when `gate` opens: for what is not about processes."""
+
+    class InProcess:
+        gate = threading.Event()
+        hired = 0
+
+        def __init__(self, *settings) -> None:
+            InProcess.hired += 1
+
+        def score(self, cell: Cell) -> tuple[ScoreRow, ...]:
+            assert self.gate.wait(PATIENCE_SECONDS)
+            return rows_of(cell)
+
+        def kill(self) -> None:
+            self.gate.set()
+
+        def end(self) -> None:
+            self.kill()
+
+    monkeypatch.setattr(room, "Worker", InProcess)
+    InProcess.gate.set()
+    return InProcess
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def process_of(evaluator: Evaluator) -> subprocess.Popen:
+    [worker] = evaluator._workers
+    return worker._process
+
+
+def test_rows_are_those_of_the_backend_called_directly(
+    undisturbed: Path, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
+) -> None:
+    """To the last bit. Breaks when a worker has other settings, another seed or more threads."""
+    direct = SklearnBackend(spec, tmp_path).score(cells, HiddenStore(undisturbed / "hidden"))
+    assert rows_at(undisturbed) == sorted(dataclasses.astuple(row) for _, rows in direct for row in rows)
+
+
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(
+    place: Path, undisturbed: Path, spec: AnalysisSpec, cells: list[Cell], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed twice: in the middle of a cell, whose answer never comes, and idle, where the next finds no reader."""
+    caplog.set_level(logging.WARNING)
+    with evaluator_at(place, dataclasses.replace(spec, keep_hidden=True)) as evaluator:
+        evaluator.submit(cells[:6])
+        wait_until(lambda: evaluator.finished >= 1)
+        os.kill(process_of(evaluator).pid, signal.SIGKILL)
+        evaluator.drain()
+        assert any(cell.name in caplog.text for cell in cells[1:6])
+        idle = process_of(evaluator)
+        os.kill(idle.pid, signal.SIGKILL)
+        idle.wait()
+        evaluator.submit(cells[6:])
+        evaluator.drain()
+        assert f"exit code -9) on {cells[6].name}, attempt 1" in caplog.text
+    assert rows_at(place) == rows_at(undisturbed)
+
+
+def test_closing_in_mid_work_leaves_the_rest_to_the_next(
+    place: Path, undisturbed: Path, spec: AnalysisSpec, cells: list[Cell]
+) -> None:
+    with evaluator_at(place, spec) as first:
+        first.submit(cells)
+        wait_until(lambda: first.finished >= 2)
+    assert 2 <= first.finished < first.queued
+    assert has_states(place)
+    with evaluator_at(place, spec) as second:
+        second.submit(cells)
+        assert second.queued == len(cells) - first.finished
+        second.drain()
+    assert rows_at(place) == rows_at(undisturbed)
+    assert not has_states(place)
+
+
+def test_a_worker_that_always_dies_ends_in_words(
+    place: Path, spec: AnalysisSpec, cells: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with evaluator_at(place, dataclasses.replace(spec, retries=1)) as evaluator:
+        evaluator.submit(cells[:1])
+        with pytest.raises(UserError, match=f"{cells[0].name} lost its worker 2 times"):
+            evaluator.drain()
+        with pytest.raises(UserError, match="lost its worker"):
+            evaluator.submit(cells)
+
+
+def test_damaged_states_end_in_words(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
+    (place / "hidden/main/seed=0/epoch=0000/training_subset/0.npy").write_bytes(b"\x93NUMPY")
+    with evaluator_at(place, spec) as evaluator:
+        evaluator.submit(cells[:1])
+        with pytest.raises(UserError, match=rf"{cells[0].name} could not be scored: .*0\.npy cannot be read"):
+            evaluator.drain()
+    assert has_states(place)
+
+
+def test_what_nobody_foresaw_is_raised_and_not_waited_for(
+    place: Path, spec: AnalysisSpec, cells: list[Cell], in_process: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(ScoreTable, "append", fail)
+    with evaluator_at(place, spec) as evaluator:
+        evaluator.submit(cells[:1])
+        with pytest.raises(ZeroDivisionError, match="unforeseen"):
+            evaluator.drain()
+
+
+def test_done_cells_are_skipped_and_no_worker_is_hired_for_them(
+    undisturbed: Path, spec: AnalysisSpec, cells: list[Cell], in_process: type
+) -> None:
+    before = (undisturbed / "scores.csv").read_bytes()
+    with evaluator_at(undisturbed, dataclasses.replace(spec, keep_hidden=True)) as evaluator:
+        evaluator.submit(cells)
+        evaluator.drain()
+        assert (evaluator.queued, in_process.hired) == (0, 0)
+    assert (undisturbed / "scores.csv").read_bytes() == before
+    assert has_states(undisturbed)
+
+
+def test_states_go_with_the_last_of_their_cells(
+    tmp_path: Path, fill: Fill, spec: AnalysisSpec, cells: list[Cell], in_process: type
+) -> None:
+    """Those of another epoch, still unscored, stay; submitting a cell twice is once."""
+    fill(tmp_path / "hidden", (0, 1))
+    told = []
+    with evaluator_at(tmp_path, spec) as evaluator:
+        in_process.gate.clear()
+        evaluator.submit(cells)
+        evaluator.submit(cells[:3])
+        assert has_states(tmp_path)
+        in_process.gate.set()
+        evaluator.drain(told.append)
+        assert (evaluator.queued, evaluator.finished, told[-1]) == (15, 15, 15)
+    assert [has_states(tmp_path, epoch) for epoch in (0, 1)] == [False, True]
+
+
+def test_states_with_nothing_left_to_score_go_on_submission(
+    place: Path, fill: Fill, spec: AnalysisSpec, cells: list[Cell], in_process: type
+) -> None:
+    """A kill between the last row and the deletion."""
+    with evaluator_at(place, spec) as evaluator:
+        evaluator.submit(cells)
+        evaluator.drain()
+    fill(place / "hidden")
+    with evaluator_at(place, spec) as evaluator:
+        evaluator.submit(cells)
+        assert not has_states(place)
+
+
+def test_cells_whose_states_are_gone_are_refused(place: Path, spec: AnalysisSpec, in_process: type) -> None:
+    cell = Cell("main", 0, 3, 30, "validation", "1", "raw")
+    with (
+        evaluator_at(place, spec) as evaluator,
+        pytest.raises(UserError, match=f"{cell.name} .* hidden states are gone"),
+    ):
+        evaluator.submit([cell])
+
+
+def test_submission_waits_at_the_bound_and_goes_on(
+    place: Path, spec: AnalysisSpec, cells: list[Cell], in_process: type
+) -> None:
+    """One cell is being scored and two wait: the fourth has to. Breaks when training could run ahead without end."""
+    in_process.gate.clear()
+    with evaluator_at(place, dataclasses.replace(spec, queue=2)) as evaluator:
+        evaluator.submit(cells[:3])
+        submission = threading.Thread(target=evaluator.submit, args=(cells[3:],))
+        submission.start()
+        submission.join(3 * room.POLL_SECONDS)
+        assert submission.is_alive()
+        assert evaluator.finished == 0
+        in_process.gate.set()
+        submission.join(PATIENCE_SECONDS)
+        evaluator.drain()
+        assert evaluator.finished == len(cells)

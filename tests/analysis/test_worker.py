@@ -1,0 +1,74 @@
+"""A worker process: light, answering in order, ending with whoever asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from clusterlm_jax.analysis.cells import SklearnBackend
+from clusterlm_jax.analysis.evaluator import PACKAGE_ROOT, Worker, WorkerDied
+from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.records import Cell
+
+PATIENCE_SECONDS = 60
+
+
+def run_worker(program: str, messages: Sequence[tuple]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        input=b"".join(map(pickle.dumps, messages)),
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(PACKAGE_ROOT), "OMP_NUM_THREADS": "1"},
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+def test_a_worker_loads_no_jax_and_keeps_its_answers_clean(
+    place: Path, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
+) -> None:
+    """A cell of each job while a library prints, then one that is not there; it ends with its input."""
+    program = """
+import sys
+from clusterlm_jax.analysis import cells, worker
+kmeans = cells.kmeans
+cells.kmeans = lambda *settings: print("a library prints", flush=True) or kmeans(*settings)
+worker.main()
+print("loaded:", sorted({"jax", "flax", "matplotlib", "ml_collections", "absl", "tqdm"} & set(sys.modules)))
+"""
+    asked = [Cell("main", 0, 0, 0, "validation", "1", job) for job in ("raw", "tsne", "knn")]
+    missing = dataclasses.replace(asked[0], layer="9")
+    settings = spec, place / "hidden", tmp_path
+    worker = run_worker(program, [(cell, *settings) for cell in (*asked, missing)])
+    assert worker.returncode == 0, worker.stderr
+    printed = worker.stderr.decode()
+    assert "a library prints" in printed
+    assert "loaded: []" in printed
+    answers = [rows for _, rows in SklearnBackend(spec, tmp_path).score(asked, HiddenStore(place / "hidden"))]
+    *rows, refusal = _unpickle_all(worker.stdout)
+    assert rows == answers
+    assert "9.npy are missing" in refusal
+
+
+def _unpickle_all(stream: bytes) -> list:
+    file, answers = io.BytesIO(stream), []
+    while file.tell() < len(stream):
+        answers.append(pickle.load(file))
+    return answers
+
+
+def test_a_dead_worker_says_how_it_died(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
+    worker = Worker(spec, place / "hidden", place / "embeddings")
+    worker.kill()
+    with pytest.raises(WorkerDied, match="exit code -9"):
+        worker.score(cells[0])
+    worker.end()

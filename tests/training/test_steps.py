@@ -1,0 +1,140 @@
+"""The pure steps: what they sum, what they leave alone, what they emit."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from clusterlm_jax.data.batching import TrainingBatches
+from clusterlm_jax.models.gpt2 import GPT2
+from clusterlm_jax.models.spec import GPT2Spec
+from clusterlm_jax.records import Batch
+from clusterlm_jax.training.spec import TrainSpec
+from clusterlm_jax.training.state import TrainState, dropout_key, initial_state, optimiser
+from clusterlm_jax.training.steps import read_step, sequence_loss, train_step, train_steps
+
+SPEC = GPT2Spec(layers=2, heads=2, hidden_dim=16, positions=32, dropout=0.0)
+
+
+@dataclasses.dataclass
+class Bench:
+    """A small model, its state, and the batches of an epoch."""
+
+    model: GPT2
+    tx: optax.GradientTransformation
+    state: TrainState
+    batches: Batch
+
+    def batch(self, step: int) -> Batch:
+        return jax.tree.map(lambda a: a[step], self.batches)
+
+
+def make_bench(dataset, unit: str = "instance", dropout: float = 0.0) -> Bench:
+    model = GPT2(dataclasses.replace(SPEC, dropout=dropout), dataset.vocabulary.size)
+    tx = optimiser(TrainSpec(learning_rate=1e-2), total_steps=50)
+    return Bench(model, tx, initial_state(model, tx, 0), TrainingBatches(dataset, 12, unit, 1, 0).epoch(1))
+
+
+@pytest.mark.parametrize("unit", ["instance", "instruction"])
+def test_loss_is_that_of_whole_sequences_one_by_one(dataset, unit):
+    """Cross-entropy of every next token of every instance; a target or a weight left out shows at once."""
+    bench = make_bench(dataset, unit)
+    batch = bench.batch(0)
+    found = sequence_loss(bench.model.apply({"params": bench.state.params}, batch), batch)
+    loss = tokens = 0
+    apply = jax.jit(lambda batch: jax.nn.log_softmax(bench.model.apply({"params": bench.state.params}, batch)))
+    for n, (row, column) in enumerate(zip(batch.row_N, batch.column_N, strict=True)):
+        same = (batch.segment_RT[row] == batch.segment_RT[row, column]) & (batch.branch_RT[row] == 0)
+        sequence = [*batch.tokens_RT[row][same], batch.tokens_RT[row, column], batch.output_N[n]]
+        padded = np.zeros((1, SPEC.positions), np.int32)
+        padded[0, : len(sequence)] = sequence
+        whole = np.ones_like(padded)
+        place = np.zeros(1, np.int32)
+        positions = np.arange(SPEC.positions)[None]
+        log_TV = apply(Batch(padded, positions, whole, 0 * whole, whole, place, place, place, place))[0]
+        loss -= sum(log_TV[t, sequence[t + 1]] for t in range(len(sequence) - 1))
+        tokens += len(sequence) - 1
+    assert int(found.tokens) == tokens
+    assert float(found.loss) == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_scanned_steps_are_steps_one_by_one_and_unreal_ones_leave_all_as_it_is(dataset):
+    bench = make_bench(dataset, dropout=0.1)
+    key = dropout_key(0)
+    chunk = jax.tree.map(lambda a: a[np.array([0, 1, 1, 2])], bench.batches)
+    real = np.array([True, True, False, True])
+    scanned, metrics = jax.jit(partial(train_steps, bench.model, bench.tx))(key, bench.state, chunk, real)
+    state = bench.state
+    step = jax.jit(partial(train_step, bench.model, bench.tx))
+    losses = []
+    for index in (0, 1, 2):
+        state, metric, _ = step(key, state, bench.batch(index))
+        losses.append(float(metric.loss))
+    assert int(scanned.step) == 3
+    assert metrics.loss[2] == metrics.tokens[2] == 0
+    np.testing.assert_allclose(metrics.loss[real], losses, rtol=1e-5)
+    for ours, theirs in zip(jax.tree.leaves(scanned), jax.tree.leaves(state), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_captured_states_equal_those_read_when_nothing_is_dropped(dataset):
+    """And capturing changes neither the step nor its loss."""
+    bench = make_bench(dataset)
+    batch, key = bench.batch(0), dropout_key(0)
+    step = partial(train_step, bench.model, bench.tx)
+    plain_state, plain, nothing = jax.jit(step)(key, bench.state, batch)
+    state, metrics, captured = jax.jit(partial(step, capture=True))(key, bench.state, batch)
+    read = jax.jit(partial(read_step, bench.model))(bench.state.params, batch)
+    assert nothing is None
+    assert captured.hidden_LND.shape == (SPEC.layers + 2, 12, SPEC.hidden_dim)
+    np.testing.assert_allclose(captured.hidden_LND, read.hidden_LND, atol=1e-6)
+    np.testing.assert_allclose(captured.loss_N, read.loss_N, atol=1e-6)
+    np.testing.assert_allclose(metrics.loss, plain.loss, rtol=1e-6)
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(plain_state), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_dropout_follows_seed_and_step_alone(dataset):
+    bench = make_bench(dataset, dropout=0.5)
+    step = jax.jit(partial(train_step, bench.model, bench.tx))
+    losses = [
+        float(step(dropout_key(seed), dataclasses.replace(bench.state, step=jnp.asarray(at)), bench.batch(0))[1].loss)
+        for seed, at in ((0, 0), (0, 0), (0, 1), (1, 0))
+    ]
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
+
+
+def test_gradients_are_clipped_and_the_rate_ends_at_zero(dataset):
+    """With a tiny bound on its norm, Adam's first update hardly changes, but its moments show the bound."""
+    spec = TrainSpec(max_gradient_norm=1e-3, learning_rate=1e-2, weight_decay=0.0)
+    model = GPT2(SPEC, dataset.vocabulary.size)
+    tx = optimiser(spec, total_steps=4)
+    state = initial_state(model, tx, 0)
+    bench = Bench(model, tx, state, TrainingBatches(dataset, 12, "instance", 1, 0).epoch(1))
+    step = jax.jit(partial(train_step, model, tx))
+    state, _, _ = step(dropout_key(0), state, bench.batch(0))
+    moments = optax.tree_utils.tree_get(state.opt_state, "mu")
+    assert float(optax.tree.norm(moments)) == pytest.approx(0.1 * 1e-3, rel=1e-3)  # (1 - b1) times the bound
+    for _ in range(4):
+        before = state.params
+        state, _, _ = step(dropout_key(0), state, bench.batch(0))
+    moved = [jnp.abs(a - b).max() for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(state.params), strict=True)]
+    assert max(moved) == 0  # step 4 of 4: the cosine has reached 0
+
+
+def test_steps_learn(dataset):
+    """Thirty steps on one batch bring the loss well down, or the gradient is not the loss's."""
+    bench = make_bench(dataset)
+    step, state = jax.jit(partial(train_step, bench.model, bench.tx)), bench.state
+    losses = []
+    for _ in range(30):
+        state, metrics, _ = step(dropout_key(0), state, bench.batch(0))
+        losses.append(float(metrics.loss / metrics.tokens))
+    assert losses[-1] < 0.7 * losses[0]
