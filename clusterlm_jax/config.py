@@ -50,6 +50,10 @@ class Config:
                 f"data.longest_instruction is {self.data.longest_instruction}: with input and output it needs "
                 f"{self.data.longest_instruction + 2} positions, but model.positions is {self.model.positions}."
             )
+        if self.train.batch_size > self.data.most_instances:
+            raise UserError(
+                f"train.batch_size is {self.train.batch_size}, but there are at most {self.data.most_instances} instances."
+            )
         if self.eval.every > self.train.epochs:
             raise UserError(f"eval.every is {self.eval.every}, above train.epochs = {self.train.epochs}.")
 
@@ -78,6 +82,18 @@ def build(config: config_dict.ConfigDict) -> Config:
     names = [field.name for field in dataclasses.fields(Config) if field.name not in SECTIONS]
     _refuse_unknown("config", given, names)
     return Config(**{name: _checked(f"config.{name}", Config, name, given[name]) for name in names}, **sections)
+
+
+def forms(argument: str, allowed: tuple[str, ...]) -> frozenset[str]:
+    """What follows the colon of `--config=configs/x.py:a,b`.
+
+    Raises:
+      UserError: naming the forms the file has.
+    """
+    given = frozenset(argument.split(",")) if argument else frozenset()
+    for form in given - set(allowed):
+        raise UserError(f"There is no form {form!r} of this configuration; allowed: {', '.join(allowed)}.")
+    return given
 
 
 def nearest(key: str, allowed: list[str]) -> str:

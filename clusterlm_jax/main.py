@@ -58,7 +58,8 @@ def parse(argv: list[str]):
     try:
         rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
-        raise UserError(str(error).strip().splitlines()[-1]) from error
+        # What a configuration file raised comes at the end of a traceback, behind its type.
+        raise UserError(str(error).strip().splitlines()[-1].rpartition("UserError: ")[-1]) from error
     if rest:
         raise UserError(
             f"What is {rest[0]!r}? Every argument is a flag: --config=FILE, --workdir=DIR, --config.KEY=VALUE."

@@ -3,9 +3,10 @@
 from clusterlm_jax import config as configuration
 
 
-def get_config(form: str = "") -> configuration.config_dict.ConfigDict:
+def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
+    forms = configuration.forms(argument, allowed=("quick",))
     config = configuration.default("emergence")
-    if form == "quick":
+    if "quick" in forms:
         config.model.hidden_dim = 64
         config.train.epochs = 3
         config.train.learning_rate = 1e-3

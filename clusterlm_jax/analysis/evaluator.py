@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import joblib
+
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable
@@ -147,7 +149,7 @@ class Evaluator:
         self._threads, self._workers = [], []
 
     def _start(self) -> None:
-        count = self._spec.workers or len(os.sched_getaffinity(0))
+        count = self._spec.workers or joblib.cpu_count()
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()

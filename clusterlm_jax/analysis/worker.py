@@ -16,6 +16,7 @@ from clusterlm_jax.analysis.cells import SklearnBackend
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.records import UserError
 
+BACKENDS = {"sklearn": SklearnBackend}
 NICENESS = 10  # training goes first
 
 
@@ -29,7 +30,7 @@ def main() -> None:
         except EOFError:
             return
         try:
-            [(_, answer)] = SklearnBackend(spec, embeddings).score([cell], HiddenStore(hidden))
+            [(_, answer)] = BACKENDS[spec.backend](spec, embeddings).score([cell], HiddenStore(hidden))
         except UserError as error:
             answer = str(error)
         except Exception:  # told to whoever asked, who cannot see into this process

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clusterlm_jax.records import Batch, Dataset
+from clusterlm_jax.records import Batch, Dataset, UserError
 
 ROW_MULTIPLE = 8  # row lengths are multiples of this
 UNITS = ("instance", "instruction")
@@ -94,8 +94,8 @@ class TrainingBatches:
 
     Each epoch visits the training instances once in a new order; the few that do not fill a last batch are left out of
     that epoch. A batch is drawn at random with a fair share of short and long instances (one of every length
-    quantile), so all batches of all epochs fit one shape: nothing is compiled twice, and a tenth of the work, not a half,
-    is padding.
+    quantile), so all batches of all epochs fit one shape: nothing is compiled twice, and a tenth of the work, not a
+    half, is padding.
 
     Args:
       batch_size: instances in a batch.
@@ -118,6 +118,8 @@ class TrainingBatches:
         self._length_U = dataset.length_N[self._unit_UM[:, 0]] - 2 + size
         self._drawn = max(1, batch_size // size)
         self.steps = len(self._unit_UM) // self._drawn
+        if self.steps == 0:
+            raise UserError(f"train.batch_size is {batch_size}, but there are {index.size} training instances.")
         self.columns = row_length(int(self._length_U.max()))
         rows = [first_fit(self._length_U[self._units(epoch)], self.columns)[0].max() for epoch in range(1, epochs + 1)]
         self.rows = int(max(rows)) + 1

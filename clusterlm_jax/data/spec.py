@@ -44,6 +44,12 @@ class DataSpec:
     def regular_tasks(self) -> int:
         return self.number_of_tasks - self.hard_tasks
 
+    @property
+    def most_instances(self) -> int:
+        """No draw gives more."""
+        instructions = self.max_distributions_per_task * self.instructions_per_distribution
+        return self.number_of_tasks * instructions * self.mappings_per_task
+
     def _check_counts(self) -> None:
         may_be_zero = {"hard_tasks", "validation_tasks", "validation_instructions_per_distribution"}
         for field in dataclasses.fields(self):

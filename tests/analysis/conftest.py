@@ -1,4 +1,4 @@
-"""A small experiment: 4 tasks, 8 distributions, 12 mappings, 72 to 96 instances, 3 layers of hidden states of width 8."""
+"""A small experiment: 4 tasks, 8 distributions, 12 mappings, 72 to 96 instances, 3 layers of states of width 8."""
 
 from __future__ import annotations
 

@@ -47,5 +47,5 @@ def test_an_unrelated_label_explains_its_share_by_chance() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 1 / 3])
 def test_equal_states_have_nothing_to_explain(value: float) -> None:
-    """The mean of equal numbers need not be that number: what is left is rounding, not variance."""
+    """Breaks when the mean is taken in float32, which need not give back the number it is the mean of."""
     assert variance_share(np.full((61, 8), value, np.float32), np.arange(61) % 4) == 0

@@ -1,0 +1,55 @@
+"""Running the program as a person does: a command, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "synthetic.py"
+
+# Small enough for seconds: 8 tasks, 2 blocks, 3 epochs, all of them analysed.
+SMALL = {
+    "data.number_of_tasks": 8,
+    "data.hard_tasks": 2,
+    "data.validation_tasks": 3,
+    "data.max_distributions_per_task": 2,
+    "data.instructions_per_distribution": 6,
+    "data.validation_instructions_per_distribution": 2,
+    "data.hard_instructions_per_distribution": 2,
+    "data.mappings_per_task": 3,
+    "data.task_vocabulary_size": 9,
+    "data.instruction_vocabulary_size": 12,
+    "data.max_characters": 5,
+    "data.longest_instruction": 20,
+    "model.layers": 2,
+    "model.heads": 2,
+    "model.hidden_dim": 16,
+    "train.epochs": 3,
+    "train.batch_size": 12,
+    "train.learning_rate": 0.01,
+    "eval.tsne_iterations": 250,
+    "eval.tsne_perplexity": 3.0,
+    "eval.workers": 2,
+}
+
+
+def command(workdir: Path | str | None, *flags: str, small: bool = True) -> list[str]:
+    """The command line of a run, with every flag of `SMALL` unless told otherwise."""
+    where = [] if workdir is None else [f"--workdir={workdir}"]
+    given = {flag.split("=")[0] for flag in flags}
+    settings = [f"--config.{key}={value}" for key, value in SMALL.items() if f"--config.{key}" not in given]
+    config = [] if "--config" in given else [f"--config={CONFIG}"]
+    return [sys.executable, "-m", "clusterlm_jax.main", *config, *where, *(settings if small else []), *flags]
+
+
+def run(workdir: Path | str | None, *flags: str, small: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(workdir, *flags, small=small), cwd=ROOT, env=environment(), capture_output=True, text=True
+    )
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}

@@ -1,0 +1,133 @@
+"""The whole job, end to end, killed and gone on with: nothing is lost and nothing differs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import ROOT, command, environment, run
+
+pytestmark = pytest.mark.slow
+STAGES = "--config.stages=('data', 'train', 'analyse')"
+PATIENCE = 240  # seconds
+ROWS_OF_AN_EPOCH = 2 * 4 * (6 * 8 + 7) + 2 * 4 * 6 * 8 + 4 * 3  # raw, t-SNE, neighbours of 2 splits x 4 states
+
+
+def scores(workdir: Path) -> list[str]:
+    return sorted((workdir / "scores.csv").read_text().splitlines())
+
+
+def metrics(workdir: Path) -> str:
+    return (workdir / "metrics.jsonl").read_text()
+
+
+def lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def kill_when(workdir: Path, ready: Callable[[], bool]) -> None:
+    """Starts the run and ends it with SIGKILL as soon as `ready`; fails if it ends by itself before."""
+    with subprocess.Popen(
+        command(workdir, STAGES), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        end = time.monotonic() + PATIENCE
+        while not ready():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < end, "the moment to kill the run never came"
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    result = run(workdir)
+    assert result.returncode == 0, result.stderr
+    assert f"The report is at {workdir}/report.html" in result.stdout
+    return workdir
+
+
+def test_the_job_leaves_what_it_should(undisturbed):
+    names = {path.name for path in undisturbed.iterdir()}
+    assert {"config.json", "env.json", "run.json", "dataset", "checkpoints", "metrics.jsonl", "timings.jsonl"} <= names
+    assert {"scores.csv", "embeddings", "figures", "tables", "report.html"} <= names
+    assert [json.loads(line)["epoch"] for line in metrics(undisturbed).splitlines()] == [0, 1, 2, 3]
+    assert len(scores(undisturbed)) == 1 + 4 * ROWS_OF_AN_EPOCH
+    assert not list((undisturbed / "hidden").rglob("*.npy"))  # scored, so deleted
+    figures = {path.stem for path in (undisturbed / "figures").glob("*.png")}
+    assert {"figure_2", "figure_3", "figure_4", "figure_6a", "figure_6b", "figure_15", "figure_scatter"} <= figures
+    assert not list(undisturbed.rglob("*.tmp"))
+
+
+def test_again_is_done_at_once(undisturbed):
+    before = scores(undisturbed), metrics(undisturbed)
+    result = run(undisturbed)
+    assert result.returncode == 0, result.stderr
+    assert (scores(undisturbed), metrics(undisturbed)) == before
+
+
+def test_the_report_alone_redraws_without_a_device(undisturbed):
+    page = (undisturbed / "report.html").read_bytes()
+    (undisturbed / "report.html").unlink()
+    result = subprocess.run(
+        command(undisturbed, "--config.stages=('report',)"),
+        cwd=ROOT,
+        env=environment() | {"JAX_PLATFORMS": "no_such_platform"},  # asking for a device would fail
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert len((undisturbed / "report.html").read_bytes()) == pytest.approx(len(page), rel=0.01)
+
+
+def checkpoint_under_way(workdir: Path) -> bool:
+    """Orbax writes beside the place and renames: while the temporary one is there, a checkpoint is being written."""
+    last = workdir / "checkpoints" / "last"
+    return lines(workdir / "metrics.jsonl") > 1 and last.exists() and any("tmp" in name for name in os.listdir(last))
+
+
+@pytest.mark.parametrize("moment", ["training", "analysis", "checkpoint"])
+def test_killed_and_gone_on_with_it_equals_the_undisturbed_run(undisturbed, tmp_path, moment):
+    workdir = tmp_path / "run"
+    ready = {
+        "training": lambda: lines(workdir / "metrics.jsonl") == 2,
+        "analysis": lambda: (
+            lines(workdir / "metrics.jsonl") == 4 and lines(workdir / "scores.csv") < 1 + 4 * ROWS_OF_AN_EPOCH
+        ),
+        "checkpoint": lambda: checkpoint_under_way(workdir),
+    }[moment]
+    kill_when(workdir, ready)
+    assert not (workdir / "scores.csv").exists() or scores(workdir) != scores(undisturbed)
+    result = run(workdir, STAGES)
+    assert result.returncode == 0, result.stderr
+    assert scores(workdir) == scores(undisturbed)
+    assert metrics(workdir) == metrics(undisturbed)
+    assert (workdir / "dataset" / "dataset.npz").read_bytes() == (undisturbed / "dataset" / "dataset.npz").read_bytes()
+
+
+def test_stages_one_by_one_equal_all_at_once(undisturbed, tmp_path):
+    """Trained first and analysed later, in another process, from the states left on disk."""
+    workdir = tmp_path / "run"
+    for stage in ("data", "train", "analyse"):
+        result = run(workdir, f"--config.stages=('{stage}',)")
+        assert result.returncode == 0, result.stderr
+    assert scores(workdir) == scores(undisturbed)
+    assert metrics(workdir) == metrics(undisturbed)
+
+
+def test_states_that_are_gone_are_told(tmp_path, undisturbed):
+    workdir = tmp_path / "run"
+    assert run(workdir, "--config.stages=('data', 'train')").returncode == 0
+    for path in (workdir / "hidden").rglob("epoch=0002"):
+        path.rename(tmp_path / "elsewhere")
+    result = run(workdir, "--config.stages=('analyse',)")
+    assert result.returncode == 2
+    assert "epoch=2" in result.stderr.strip().splitlines()[-1]
+    assert "hidden states are gone" in result.stderr

@@ -1,0 +1,170 @@
+"""Wrong invocations: one clear sentence, exit code 2, nothing touched."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import run
+
+NO_FIGURES = "--config.stages=('data', 'train', 'analyse')"
+
+
+def fingerprint(directory: Path) -> dict[str, str]:
+    """Every file with its content; the lock is held by nobody and says nothing."""
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "directory"
+        for path in sorted(directory.rglob("*"))
+        if path.name != ".lock"
+    }
+
+
+def refused(result, *words: str) -> None:
+    assert result.returncode == 2, result.stderr
+    sentence = result.stderr.strip()
+    assert sentence.startswith("clusterlm_jax: ")
+    assert "\n" not in sentence
+    assert "Traceback" not in sentence
+    for word in words:
+        assert word in sentence, sentence
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run that trained and analysed one epoch."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    result = run(workdir, NO_FIGURES, "--config.train.epochs=1", "--config.eval.jobs=('raw',)")
+    assert result.returncode == 0, result.stderr
+    return workdir
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config.model.hiden_dim=32"], ["no --config.model.hiden_dim", "did you mean model.hidden_dim?"]),
+        (["--config.modle.hidden_dim=32"], ["did you mean model.hidden_dim?"]),
+        (["--confg=x"], ["confg"]),
+        (["--config.model.hidden_dim=wide"], ["config.model.hidden_dim", "wide"]),
+        (["--config.model.dropout=much"], ["config.model.dropout", "much"]),
+        (["--config.model.layers=0"], ["model.layers is 0", "at least 1"]),
+        (["--config.model.heads=7"], ["model.heads is 7", "does not divide model.hidden_dim = 768"]),
+        (["--config.model.positions=32"], ["needs 64 positions"]),
+        (["--config.train.epochs=0"], ["train.epochs is 0", "at least 1"]),
+        (["--config.train.learning_rate=-1.0"], ["train.learning_rate is -1.0", "above 0"]),
+        (["--config.train.batch_unit=token"], ["allowed: instance, instruction"]),
+        (["--config.train.batch_size=100000"], ["train.batch_size is 100000"]),
+        (["--config.data.mappings_per_task=30"], ["inputs are distinct"]),
+        (["--config.data.validation_tasks=60"], ["data.validation_tasks is 60", "45 regular tasks"]),
+        (["--config.eval.every=0"], ["eval.every is 0"]),
+        (["--config.eval.labels=('colour',)"], ["eval.labels", "allowed: task, distribution"]),
+        (["--config.eval.backend=torch"], ["eval.backend is 'torch'", "allowed: sklearn"]),
+        (["--config.stages=('tain',)"], ["config.stages", "data, train, analyse, report"]),
+        (["--config.stages=('train',)"], ["no dataset", "'data' stage first"]),
+        (["--config.stages=('report',)"], ["run the"]),
+        (["--config.seeds=('a',)"], ["config.seeds", "tuple"]),
+        (["--config=configs/none.py"], ["no configuration file 'configs/none.py'"]),
+        (["--config=configs/synthetic.py:slow"], ["slow", "quick"]),
+        (["hidden_dim=32"], ["What is 'hidden_dim=32'?"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) and value[0].startswith(("-", "h")) else "",
+)
+def test_wrong_flags_are_refused_before_anything_is_made(tmp_path, flags, words):
+    refused(run(tmp_path / "run", *flags, small=False), *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_workdir_or_config_is_asked_for():
+    refused(run(None, small=False), "--workdir is missing")
+
+
+def test_an_unwritable_directory_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refused(run(tmp_path / "file" / "run"), f"{tmp_path}/file/run cannot be written")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_work_directory_of_another_configuration(finished):
+    before = fingerprint(finished)
+    refused(run(finished, NO_FIGURES, "--config.train.epochs=1"), "belongs to another configuration", "eval.jobs")
+    assert fingerprint(finished) == before
+
+
+def rerun(workdir: Path, *flags: str):
+    return run(workdir, *(flags or [NO_FIGURES]), "--config.train.epochs=1", "--config.eval.jobs=('raw',)")
+
+
+def damaged(finished: Path, tmp_path: Path, *names: str, keep: float = 0.0) -> Path:
+    """A copy of the run with files cut to a share of their length, or gone."""
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    for name in names:
+        for path in [p for p in workdir.glob(name) if p.is_file()]:
+            if keep:
+                path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+            else:
+                path.unlink()
+    return workdir
+
+
+def test_a_truncated_checkpoint(finished, tmp_path):
+    workdir = damaged(finished, tmp_path, "checkpoints/last/1/state/**/*", keep=0.5)
+    before = fingerprint(workdir)
+    refused(rerun(workdir), "checkpoints/last/1", "cannot be read", "delete it")
+    assert fingerprint(workdir) == before
+
+
+def test_a_deleted_dataset(finished, tmp_path):
+    workdir = damaged(finished, tmp_path, "dataset/dataset.npz")
+    before = fingerprint(workdir)
+    refused(rerun(workdir, "--config.stages=('train', 'analyse')"), "no dataset", "'data' stage first")
+    assert fingerprint(workdir) == before
+    # With the data stage, the very same dataset comes again.
+    assert rerun(workdir).returncode == 0
+    assert (workdir / "dataset" / "dataset.npz").read_bytes() == (finished / "dataset" / "dataset.npz").read_bytes()
+
+
+def test_a_damaged_dataset(finished, tmp_path):
+    workdir = damaged(finished, tmp_path, "dataset/dataset.npz", keep=0.5)
+    before = fingerprint(workdir)
+    refused(rerun(workdir), "dataset.npz cannot be read")
+    assert fingerprint(workdir) == before
+
+
+def test_damaged_metrics(finished, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    text = (workdir / "metrics.jsonl").read_text()
+    (workdir / "metrics.jsonl").write_text("{" + text)
+    refused(rerun(workdir), "metrics.jsonl is damaged (line 1")
+    assert (workdir / "metrics.jsonl").read_text() == "{" + text
+
+
+def test_a_foreign_table_of_scores(finished, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    (workdir / "scores.csv").write_text("a,b\n1,2\n")
+    refused(rerun(workdir), "scores.csv is not a table of scores")
+    assert (workdir / "scores.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_a_second_process_in_the_same_directory(finished, tmp_path):
+    from clusterlm_jax.workdir import WorkDir
+
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    before = fingerprint(workdir)
+    with WorkDir(workdir).locked():
+        refused(rerun(workdir), "Another process is working in")
+    assert fingerprint(workdir) == before
+
+
+def test_divergence_is_told_in_one_sentence(tmp_path):
+    result = run(tmp_path / "run", "--config.train.learning_rate=1e30", "--config.train.max_gradient_norm=1e30")
+    assert result.returncode == 2
+    assert "not finite at step" in result.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in result.stderr
