@@ -52,7 +52,8 @@ class Config:
             )
         if self.train.batch_size > self.data.most_instances:
             raise UserError(
-                f"train.batch_size is {self.train.batch_size}, but there are at most {self.data.most_instances} instances."
+                f"train.batch_size is {self.train.batch_size}, "
+                f"but there are at most {self.data.most_instances} instances."
             )
         if self.eval.every > self.train.epochs:
             raise UserError(f"eval.every is {self.eval.every}, above train.epochs = {self.train.epochs}.")

@@ -1,4 +1,4 @@
-"""The main experiment: clusters by task emerge in a GPT-2 (paper sections 3.1 to 3.3; figures 2, 3, 4, 6, 15; tables 2, 9)."""
+"""The main experiment: clusters by task emerge in a GPT-2 (paper 3.1 to 3.3)."""
 
 from clusterlm_jax import config as configuration
 

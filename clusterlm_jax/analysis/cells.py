@@ -32,6 +32,11 @@ def cells_of(
     ]
 
 
+def splits_of(cell: Cell) -> tuple[str, ...]:
+    """The splits whose hidden states a cell reads."""
+    return (QUERIES, REFERENCE) if cell.job == "knn" else (cell.split,)
+
+
 def keys_of(job: str, spec: AnalysisSpec) -> frozenset[Key]:
     """The (label, score) pairs of a job's rows: a cell is done when all are there."""
     if job == "knn":

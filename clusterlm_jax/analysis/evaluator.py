@@ -11,11 +11,13 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import joblib
 
+from clusterlm_jax.analysis.cells import splits_of
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable
@@ -104,10 +106,10 @@ class Evaluator:
         Raises:
           UserError: if a cell could not be scored, or its hidden states are gone.
         """
-        cells = list(cells)
+        cells = list(dict.fromkeys(cells))
         new = [cell for cell in cells if cell not in self._known and not self._table.done(cell)]
         for cell in new:
-            if not self._store.has(cell.run, cell.seed, cell.epoch, cell.split):
+            if not all(self._store.has(*_epoch(cell), split) for split in splits_of(cell)):
                 raise UserError(
                     f"The cell {cell.name} is not scored and its hidden states are gone: "
                     "delete the checkpoints to train again, or use a new --workdir."
@@ -134,7 +136,7 @@ class Evaluator:
             progress(self.finished)
             if self.finished == self.queued:
                 return
-            threading.Event().wait(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
         """Ends the workers; cells they had not finished stay unscored."""
@@ -188,7 +190,7 @@ class Evaluator:
             except WorkerDied as death:
                 worker = self._bury(worker)
                 if self._closing:
-                    raise UserError("closed") from death
+                    raise
                 logging.warning("A worker died (%s) on %s, attempt %d.", death, cell.name, attempt + 1)
                 continue
             if isinstance(answer, str):

@@ -41,5 +41,5 @@ class AnalysisSpec:
             ("jobs", self.jobs, JOBS),
             ("backend", (self.backend,), BACKENDS),
         ):
-            if not given or not set(given) <= set(allowed):
-                raise UserError(f"eval.{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}.")
+            if not given or not set(given) <= set(allowed) or len(given) > len(set(given)):
+                raise UserError(f"eval.{name} is {getattr(self, name)!r}; allowed, each once: {', '.join(allowed)}.")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from clusterlm_jax.analysis.cells import job_of, keys_of
+from clusterlm_jax.analysis.cells import Key, job_of, keys_of
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import Cell, ScoreRow, UserError, write_atomically
 
@@ -32,11 +32,11 @@ def read_rows(path: Path) -> list[ScoreRow]:
 
 
 def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
-    for number, row in enumerate(csv.reader(lines), start=2):
+    for number, line in enumerate(lines, start=2):
         try:
-            run, seed, epoch, step, split, layer, label, reducer, score, value = row
+            ((run, seed, epoch, step, split, layer, label, reducer, score, value),) = csv.reader([line])
             yield ScoreRow(run, int(seed), int(epoch), int(step), split, layer, label, reducer, score, float(value))
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise UserError(f"{path} is damaged at line {number}: delete that line to score its cell again.") from error
 
 
@@ -86,21 +86,18 @@ class ScoreTable:
             raise
 
     def _keep_rows(self, wanted: Callable[[ScoreRow], bool]) -> None:
-        """Reads the file and rewrites it without unwanted rows and incomplete cells, if it has any."""
+        """Reads the file and rewrites it without unwanted or repeated rows and incomplete cells, if it has any."""
         self._done = set()
         if not self._path.exists():
             return
-        by_cell: dict[Cell, list[ScoreRow]] = collections.defaultdict(list)
-        for row in read_rows(self._path):
+        by_cell: dict[Cell, dict[Key, ScoreRow]] = collections.defaultdict(dict)
+        for row in filter(wanted, read_rows(self._path)):
             job = job_of(row.reducer, row.score)
-            by_cell[Cell(row.run, row.seed, row.epoch, row.step, row.split, row.layer, job)].append(row)
-        kept = {
-            cell: rows
-            for cell, rows in by_cell.items()
-            if all(map(wanted, rows)) and {(row.label, row.score) for row in rows} >= keys_of(cell.job, self._spec)
-        }
+            cell = Cell(row.run, row.seed, row.epoch, row.step, row.split, row.layer, job)
+            by_cell[cell].setdefault((row.label, row.score), row)
+        kept = {cell: rows for cell, rows in by_cell.items() if rows.keys() >= keys_of(cell.job, self._spec)}
         self._done = set(kept)
-        text = HEADER + "".join(_lines(rows) for rows in kept.values())
+        text = HEADER + "".join(_lines(rows.values()) for rows in kept.values())
         if text.encode() != self._path.read_bytes():
             write_atomically(self._path, lambda path: path.write_bytes(text.encode()))
 

@@ -1,10 +1,10 @@
 """Instances -> batches of one fixed shape, with little padding and little done twice.
 
-Instances are short (a third of the longest on average), so several share a row: longest first, each into the first
-row with room. Instances of one instruction may share its symbols as well: `[instruction, x1, x2, ...]`, where each input
-is a *branch* that sees the instruction and itself, at the position it has in its own sequence. Outputs are targets only:
-nothing follows them, so their place in a row would be computed for nobody. Attention and positions stay inside an
-instance, so a packed batch computes what a padded one would.
+Instances are short (a third of the longest on average), so several share a row: longest first, each into the
+first row with room. Instances of one instruction may share its symbols as well: `[instruction, x1, x2, ...]`, where
+each input is a *branch* that sees the instruction and itself, at the position it has in its own sequence. Outputs are
+targets only: nothing follows them, so their place in a row would be computed for nobody. Attention and positions stay
+inside an instance, so a packed batch computes what a padded one would.
 """
 
 from __future__ import annotations

@@ -57,24 +57,19 @@ class Grammar:
                 return expression, instructions
         raise UserError(
             f"No regular expression yielded {count} new distinct instructions in {EXPRESSIONS_PER_DISTRIBUTION} draws: "
-            "lower data.instructions_per_distribution, or raise data.repeat_limit, data.longest_instruction "
-            "or data.max_characters."
+            "lower data.instructions_per_distribution or data.shortest_instruction, or raise data.repeat_limit, "
+            "data.longest_instruction or data.max_characters."
         )
 
-    def altered(self, instruction: str, taken: set[str]) -> str:
-        """The instruction with one symbol replaced, not in `taken`: a hard example (paper 2.2)."""
+    def altered(self, instruction: str, taken: set[str]) -> str | None:
+        """The instruction with one symbol replaced, not in `taken`: a hard example (paper 2.2); None if all are."""
         variants = [
             instruction[:position] + symbol + instruction[position + 1 :]
             for position in range(len(instruction))
             for symbol in self._symbols
         ]
         free = [variant for variant in variants if variant not in taken]
-        if not free:
-            raise UserError(
-                f"Every one-symbol variant of the instruction {instruction!r} is taken: "
-                "raise data.instruction_vocabulary_size or data.min_characters."
-            )
-        return self._random.choice(free)
+        return self._random.choice(free) if free else None
 
     def _sample(self, expression: str, count: int, taken: set[str]) -> tuple[str, ...]:
         found: dict[str, None] = {}  # a set that keeps its order
@@ -83,7 +78,8 @@ class Grammar:
             sample = self._xeger.xeger(expression)
             if not matches(sample):
                 raise RuntimeError(f"xeger gave {sample!r}, which does not match {expression!r}.")
-            if 0 < len(sample) <= self._spec.longest_instruction and sample not in taken:
+            fits = self._spec.shortest_instruction <= len(sample) <= self._spec.longest_instruction
+            if fits and sample not in taken:
                 found[sample] = None
             if len(found) == count:
                 break

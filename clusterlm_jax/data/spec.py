@@ -33,6 +33,7 @@ class DataSpec:
     constructs: tuple[str, ...] = CONSTRUCTS
     quantifiers: tuple[str, ...] = QUANTIFIERS
     repeat_limit: int = 10  # of * + and {m,n}; xeger's default
+    shortest_instruction: int = 1  # shorter samples are redrawn; the paper does not say
     longest_instruction: int = 62  # longer samples are redrawn: with input and output, 64 positions
 
     def __post_init__(self) -> None:
@@ -57,6 +58,11 @@ class DataSpec:
             least = 0 if field.name in may_be_zero else 1
             if isinstance(value, int) and value < least:
                 raise UserError(f"data.{field.name} is {value}; it must be at least {least}.")
+        if self.shortest_instruction > self.longest_instruction:
+            raise UserError(
+                f"data.shortest_instruction is {self.shortest_instruction}, "
+                f"above data.longest_instruction = {self.longest_instruction}."
+            )
         for what in ("distributions_per_task", "metacharacters", "characters"):
             low, high = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
             if low > high:

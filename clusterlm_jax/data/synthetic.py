@@ -118,13 +118,21 @@ def draw_hard_examples(
     hard, originals = [], []
     for identity in range(spec.regular_tasks, spec.number_of_tasks):
         for source in (d for d in distributions if d.task == tasks[identity].original):
-            chosen = rng.choice(len(source.instructions), spec.hard_instructions_per_distribution, replace=False)
-            originals += [source.instructions[index] for index in chosen]
-            altered = []
-            for index in chosen:
-                altered.append(grammar.altered(source.instructions[index], taken))
-                taken.add(altered[-1])
-            hard.append(Distribution(identity, source.expression, tuple(altered)))
+            altered: dict[str, str] = {}
+            for index in rng.permutation(len(source.instructions)):
+                # Of the shortest instructions, every variant may stand for another task already.
+                if variant := grammar.altered(source.instructions[index], taken):
+                    altered[source.instructions[index]] = variant
+                    taken.add(variant)
+                if len(altered) == spec.hard_instructions_per_distribution:
+                    break
+            else:
+                raise UserError(
+                    f"Too few instructions of {source.expression!r} have a free variant for a hard example: "
+                    "raise data.instruction_vocabulary_size or data.shortest_instruction."
+                )
+            originals += altered
+            hard.append(Distribution(identity, source.expression, tuple(altered.values())))
     return hard, frozenset(originals)
 
 
