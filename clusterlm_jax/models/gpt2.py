@@ -21,7 +21,6 @@ from clusterlm_jax.records import Batch
 
 HIDDEN = "hidden"  # the collection the states are sown into
 EPSILON = 1e-5
-INITIAL_SCALE = 0.02
 
 jax.tree_util.register_dataclass(Batch, [field.name for field in dataclasses.fields(Batch)], [])
 
@@ -60,11 +59,11 @@ class Block(nn.Module):
         spec, dtype = self.spec, jnp.dtype(self.spec.compute_dtype)
         drop = partial(Dropout(spec.dropout), deterministic=deterministic)
         norm = partial(nn.LayerNorm, epsilon=EPSILON)
-        scale_of_residual = INITIAL_SCALE / (2 * spec.layers) ** 0.5  # the stream sums 2L such branches
+        scale_of_residual = spec.initial_scale / (2 * spec.layers) ** 0.5  # the stream sums 2L such branches
         dense = partial(_dense, dtype=dtype)
         rows, positions, width = x_RTD.shape
 
-        qkv = dense(3 * width, name="attention_in")(norm(name="norm_1")(x_RTD))
+        qkv = dense(3 * width, spec.initial_scale, name="attention_in")(norm(name="norm_1")(x_RTD))
         q_RTHK, k_RTHK, v_RTHK = (
             part.reshape(rows, positions, spec.heads, -1) for part in jnp.split(qkv.astype(dtype), 3, axis=-1)
         )
@@ -75,7 +74,7 @@ class Block(nn.Module):
         read_RTD = read_RTHK.reshape(rows, positions, width)
         x_RTD = x_RTD + drop(dense(width, scale_of_residual, name="attention_out")(read_RTD))
 
-        h_RTF = dense(spec.feed_forward_width, name="feed_forward_in")(norm(name="norm_2")(x_RTD))
+        h_RTF = dense(spec.feed_forward_width, spec.initial_scale, name="feed_forward_in")(norm(name="norm_2")(x_RTD))
         h_RTF = nn.gelu(h_RTF, approximate=True)
         return x_RTD + drop(dense(width, scale_of_residual, name="feed_forward_out")(h_RTF))
 
@@ -96,7 +95,7 @@ class GPT2(nn.Module):
         are the states the paper reads (3.2).
         """
         spec = self.spec
-        embed = partial(nn.Embed, features=spec.hidden_dim, embedding_init=nn.initializers.normal(INITIAL_SCALE))
+        embed = partial(nn.Embed, features=spec.hidden_dim, embedding_init=nn.initializers.normal(spec.initial_scale))
         words = embed(self.vocabulary, name="word_embedding")
         word_RTD = words(batch.tokens_RT)
         self._sow("0", word_RTD, batch)
@@ -117,7 +116,7 @@ class GPT2(nn.Module):
 
 
 def initial_params(model: GPT2, key: jax.Array) -> dict:
-    """GPT-2's initialisation: normal 0.02, residual projections 0.02 / sqrt(2 layers), biases 0."""
+    """GPT-2's initialisation: normal, residual projections scaled by 1 / sqrt(2 layers), biases 0."""
     one = jnp.zeros((1, 1), jnp.int32)
     place = jnp.zeros((1,), jnp.int32)
     return model.init(key, Batch(*[one] * 5, *[place] * 4))["params"]
@@ -127,7 +126,7 @@ def parameter_count(params: dict) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def _dense(features: int, scale: float = INITIAL_SCALE, *, dtype: jnp.dtype, name: str) -> nn.Dense:
+def _dense(features: int, scale: float, *, dtype: jnp.dtype, name: str) -> nn.Dense:
     return nn.Dense(
         features,
         kernel_init=nn.initializers.normal(scale),

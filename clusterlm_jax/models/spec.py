@@ -20,6 +20,7 @@ class GPT2Spec:
     ffn_dim: int | None = None  # unset: 1024 at 768 and 2 x hidden elsewhere, which gives table 9's counts
     positions: int = 64
     dropout: float = 0.2  # of embeddings, attention weights and both residual branches, as in GPT-2
+    initial_scale: float = 0.02  # of weights and embeddings, GPT-2's; not in the paper, and it matters (see the README)
     compute_dtype: str = "float32"  # of matrix products; parameters, residual stream and norms stay float32
 
     def __post_init__(self) -> None:
@@ -32,6 +33,8 @@ class GPT2Spec:
             raise UserError(f"model.heads is {self.heads}, which does not divide model.hidden_dim = {self.hidden_dim}.")
         if not 0 <= self.dropout < 1:
             raise UserError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if not self.initial_scale > 0:
+            raise UserError(f"model.initial_scale is {self.initial_scale}; it must be above 0.")
         if self.compute_dtype not in COMPUTE_DTYPES:
             raise UserError(f"model.compute_dtype is {self.compute_dtype!r}; allowed: {', '.join(COMPUTE_DTYPES)}.")
 

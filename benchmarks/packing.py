@@ -1,0 +1,70 @@
+"""What packing saves: seconds an epoch of training, padded, packed, and with instructions shared.
+
+    python -m benchmarks.packing [WIDTH] [float32|bfloat16]
+
+The three train on the same instances with the same loss; only where they stand in a batch differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from functools import partial
+
+import jax
+import numpy as np
+
+from clusterlm_jax.data.batching import TrainingBatches, lay_out
+from clusterlm_jax.data.spec import DataSpec
+from clusterlm_jax.data.synthetic import synthesise
+from clusterlm_jax.models.gpt2 import GPT2
+from clusterlm_jax.models.spec import GPT2Spec
+from clusterlm_jax.records import Batch, Dataset
+from clusterlm_jax.training.spec import TrainSpec
+from clusterlm_jax.training.state import dropout_key, initial_state, optimiser
+from clusterlm_jax.training.steps import train_steps
+
+STEPS, REPEATS, BATCH = 8, 5, 64
+
+
+def padded(dataset: Dataset, columns: int) -> Batch:
+    """One instance a row, as a plain implementation has it."""
+    instance = np.random.default_rng(0).permutation(dataset.splits["training"])[: STEPS * BATCH]
+    alone = lay_out(dataset, instance[:, None], np.ones((len(instance), 1), int), columns)
+    by_step = jax.tree.map(lambda a: a.reshape(STEPS, BATCH, *a.shape[2:]), alone)
+    return Batch(*X)
+
+
+def seconds_an_epoch(dataset: Dataset, model: GPT2, batches: Batch) -> float:
+    """Median of a few timings of `STEPS` steps, as of a whole epoch."""
+    tx = optimiser(TrainSpec(), 10_000)
+    step = jax.jit(partial(train_steps, model, tx), donate_argnums=1)
+    state = initial_state(model, tx, 0)
+    times = []
+    for _ in range(REPEATS + 1):  # the first compiles
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(step(dropout_key(0), state, batches, np.ones(STEPS, bool)))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:])) * len(dataset.splits["training"]) / batches.output_N.size
+
+
+def main(width: str = "256", dtype: str = "float32") -> None:
+    dataset = synthesise(DataSpec(), seed=0)
+    model = GPT2(GPT2Spec(hidden_dim=int(width), compute_dtype=dtype), dataset.vocabulary.size)
+    packed, shared = (TrainingBatches(dataset, BATCH, unit, 1, 0) for unit in ("instance", "instruction"))
+    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} instances")
+    first = None
+    for name, batches in (
+        ("padded", padded(dataset, packed.columns)),
+        ("packed", jax.tree.map(lambda a: a[:STEPS], packed.epoch(1))),
+        ("instructions shared", jax.tree.map(lambda a: a[:STEPS], shared.epoch(1))),
+    ):
+        seconds = seconds_an_epoch(dataset, model, batches)
+        first = first or seconds
+        share = float((batches.segment_RT == 0).mean())
+        print(f"{name:20} {seconds:8.2f} s an epoch, {share:4.0%} padding, {first / seconds:5.2f} x padded")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
