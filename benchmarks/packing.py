@@ -33,7 +33,7 @@ def padded(dataset: Dataset, columns: int) -> Batch:
     instance = np.random.default_rng(0).permutation(dataset.splits["training"])[: STEPS * BATCH]
     alone = lay_out(dataset, instance[:, None], np.ones((len(instance), 1), int), columns)
     by_step = jax.tree.map(lambda a: a.reshape(STEPS, BATCH, *a.shape[2:]), alone)
-    return Batch(*X)
+    return dataclasses.replace(by_step, row_N=np.indices((STEPS, BATCH))[1])
 
 
 def seconds_an_epoch(dataset: Dataset, model: GPT2, batches: Batch) -> float:

@@ -119,7 +119,7 @@ class HiddenStates:
     split: str
 
 
-JOBS = ("raw", "tsne", "knn")
+JOBS = ("raw", "tsne", "knn", "residual")
 
 
 @dataclasses.dataclass(frozen=True, order=True)

@@ -12,11 +12,11 @@ from clusterlm_jax.analysis.clustering import kmeans, seed_of, tsne
 from clusterlm_jax.analysis.neighbours import neighbour_scores
 from clusterlm_jax.analysis.scores import SCORES, score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.analysis.variance import variance_share
+from clusterlm_jax.analysis.variance import variance_share, without_group_means
 from clusterlm_jax.records import Cell, HiddenReader, ScoreRow, write_atomically
 
 REFERENCE, QUERIES = "training", "validation"
-REDUCER = {"raw": "none", "tsne": "tsne", "knn": "none"}
+REDUCER = {"raw": "none", "tsne": "tsne", "knn": "none", "residual": "input_removed"}
 KNN_KEYS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
 Key = tuple[str, str]  # label, score
 
@@ -34,7 +34,7 @@ def cells_of(
 
 def splits_of(cell: Cell) -> tuple[str, ...]:
     """The splits whose hidden states a cell reads."""
-    return (QUERIES, REFERENCE) if cell.job == "knn" else (cell.split,)
+    return (cell.split, REFERENCE) if cell.job in ("knn", "residual") else (cell.split,)
 
 
 def keys_of(job: str, spec: AnalysisSpec) -> frozenset[Key]:
@@ -42,7 +42,7 @@ def keys_of(job: str, spec: AnalysisSpec) -> frozenset[Key]:
     if job == "knn":
         return frozenset(KNN_KEYS)
     keys = set(itertools.product(spec.labels, SCORES))
-    if job == "raw":
+    if job in ("raw", "residual"):
         keys |= {(label, "variance_share") for label in (*spec.labels, "position")}
     return frozenset(keys)
 
@@ -51,7 +51,7 @@ def job_of(reducer: str, score: str) -> str:
     """The job a row comes from."""
     if score.startswith("knn_"):
         return "knn"
-    return "tsne" if reducer == "tsne" else "raw"
+    return next(job for job, name in REDUCER.items() if name == reducer)
 
 
 def label_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ class SklearnBackend:
         self._spec, self._embeddings = spec, embeddings
 
     def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]:
-        jobs = {"raw": self._raw, "tsne": self._tsne, "knn": self._knn}
+        jobs = {"raw": self._raw, "tsne": self._tsne, "knn": self._knn, "residual": self._residual}
         for cell in cells:
             values = jobs[cell.job](cell, states)
             yield (
@@ -88,11 +88,22 @@ class SklearnBackend:
 
     def _raw(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
         hidden_ND, columns = _load(cell, states, cell.split)
-        shares = {
-            (label, "variance_share"): variance_share(hidden_ND, columns[label])
-            for label in (*self._spec.labels, "position")
-        }
-        return self._cluster(cell, hidden_ND, columns) | shares
+        return self._cluster(cell, hidden_ND, columns) | self._shares(hidden_ND, columns)
+
+    def _residual(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        """Ours: what is left of a state without the mean state of its input symbol over the training set.
+
+        Most of the variance at the input token is the input symbol's. If clusters by task show here and not in the raw
+        states, they are there, beneath it.
+        """
+        hidden_ND, columns = _load(cell, states, cell.split)
+        reference_MD, reference_columns = _load(cell, states, REFERENCE)
+        residual_ND = without_group_means(hidden_ND, columns["input"], reference_MD, reference_columns["input"])
+        return self._cluster(cell, residual_ND, columns) | self._shares(residual_ND, columns)
+
+    def _shares(self, points_ND: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[Key, float]:
+        labels = (*self._spec.labels, "position")
+        return {(label, "variance_share"): variance_share(points_ND, columns[label]) for label in labels}
 
     def _tsne(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
         hidden_ND, columns = _load(cell, states, cell.split)

@@ -5,6 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 
+def without_group_means(
+    hidden_ND: np.ndarray, label_N: np.ndarray, reference_MD: np.ndarray, reference_label_M: np.ndarray
+) -> np.ndarray:
+    """States less the mean reference state of their label, float32 [instance, width]; every label has a reference."""
+    label_G, group_M, count_G = np.unique(reference_label_M, return_inverse=True, return_counts=True)
+    sum_GD = np.zeros((len(label_G), reference_MD.shape[1]))
+    np.add.at(sum_GD, group_M, reference_MD)
+    mean_GD = sum_GD / count_G[:, None]
+    return (hidden_ND - mean_GD[np.searchsorted(label_G, label_N)]).astype(np.float32)
+
+
 def variance_share(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
     """Between-group sum of squares over the total, in [0, 1]; 0 where all states are equal.
 

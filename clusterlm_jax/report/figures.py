@@ -24,7 +24,7 @@ from clusterlm_jax.report.style import (
     mark_best,
     say_not_run,
 )
-from clusterlm_jax.report.words import LABEL_WORDS, REDUCERS, SCORE_WORDS, SPLIT_WORDS, layer_words
+from clusterlm_jax.report.words import LABEL_WORDS, REDUCERS, SCORE_WORDS, SPACES, SPLIT_WORDS, layer_words
 
 LABELS = ("task", "distribution", "distribution_mapping")
 """The paper's columns (figures 2 and 6)."""
@@ -148,16 +148,16 @@ def figure_variance(run: Run) -> Figure:
     return figure
 
 
-def figure_reducers(run: Run) -> Figure:
-    """Task F1 of both reducers side by side (ours)."""
-    if any(not any(key[3] == reducer for key in run.curves) for reducer in REDUCERS):
-        raise NotRun("only one reducer has been scored")
-    figure, axes = grid(2, 2, "Task clusters with and without t-SNE, F1", panel=(2.9, 1.4))
+def figure_spaces(run: Run) -> Figure:
+    """Task F1 as it is, after t-SNE, and without what the input symbol explains, side by side (ours)."""
+    present = [space for space in SPACES if any(key[3] == space for key in run.curves)]
+    if len(present) < 2:
+        raise NotRun("only one space has been scored")
+    figure, axes = grid(2, len(present), "Task clusters in each space, F1", panel=(2.6, 1.4))
     for row, split in zip(axes, SPLITS, strict=True):
-        for panel, reducer in zip(row, REDUCERS, strict=True):
-            _layer_curves(panel, run, "f1", "task", split, reducer)
-    shown = {reducer: " (in the other figures)" if reducer == run.reducer else "" for reducer in REDUCERS}
-    columns = [words + shown[reducer] for reducer, words in REDUCERS.items()]
+        for panel, space in zip(row, present, strict=True):
+            _layer_curves(panel, run, "f1", "task", split, space)
+    columns = [SPACES[space] + (" (in the other figures)" if space == run.reducer else "") for space in present]
     _name_panels(axes, [f"F1, {SPLIT_WORDS[split]}" for split in SPLITS], columns)
     layer_legend(figure, run)
     return figure

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from clusterlm_jax.records import FINAL_NORM
 
-REDUCERS = {"none": "no reduction", "tsne": "t-SNE, 3 components"}
+REDUCERS = {"none": "no reduction", "tsne": "t-SNE, 3 components"}  # the paper's
+INPUT_REMOVED = "input_removed"
+SPACES = REDUCERS | {INPUT_REMOVED: "input symbol's mean removed"}
 LABEL_WORDS = {
     "task": "task",
     "distribution": "distribution",

@@ -38,7 +38,7 @@ class Permuted:
 def test_the_cells_of_an_epoch() -> None:
     spec = AnalysisSpec()
     cells = cells_of("main", 3, 7, 70, SPLITS, layer_names(6), spec)
-    assert len(cells) == len({cell.name for cell in cells}) == 2 * 8 * 2 + 8
+    assert len(cells) == len({cell.name for cell in cells}) == 2 * 8 * 3 + 8
     assert {cell.split for cell in cells if cell.job == "knn"} == {"validation"}
     assert {(cell.run, cell.seed, cell.epoch, cell.step) for cell in cells} == {("main", 3, 7, 70)}
     only_raw = cells_of("main", 3, 7, 70, SPLITS, layer_names(6), dataclasses.replace(spec, jobs=("raw",)))
@@ -60,9 +60,14 @@ def test_every_row_is_expected_and_every_expected_row_comes(
 
 
 def test_the_keys_of_a_job() -> None:
-    """Counted by hand: 6 labels of 8 scores; the variance share of the position besides; 3 of the neighbours."""
+    """Counted by hand: 6 labels of 8 scores; a variance share of each and of the position; 3 of the neighbours."""
     spec = AnalysisSpec()
-    assert {job: len(keys_of(job, spec)) for job in spec.jobs} == {"raw": 6 * 8 + 7, "tsne": 6 * 8, "knn": 3}
+    assert {job: len(keys_of(job, spec)) for job in spec.jobs} == {
+        "raw": 6 * 8 + 7,
+        "tsne": 6 * 8,
+        "knn": 3,
+        "residual": 6 * 8 + 7,
+    }
     one_label = dataclasses.replace(spec, labels=("task",))
     assert keys_of("tsne", one_label) == {("task", score) for score in SCORES}
 

@@ -198,7 +198,7 @@ def test_states_go_with_the_last_of_their_cells(
         assert has_states(tmp_path)
         in_process.gate.set()
         evaluator.drain(told.append)
-        assert (evaluator.queued, evaluator.finished, told[-1]) == (15, 15, 15)
+        assert (evaluator.queued, evaluator.finished, told[-1]) == (21, 21, 21)
     assert [has_states(tmp_path, epoch) for epoch in (0, 1)] == [False, True]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway
 
-from clusterlm_jax.analysis.variance import variance_share
+from clusterlm_jax.analysis.variance import variance_share, without_group_means
 
 RANDOM = np.random.default_rng(1)
 
@@ -49,3 +49,24 @@ def test_an_unrelated_label_explains_its_share_by_chance() -> None:
 def test_equal_states_have_nothing_to_explain(value: float) -> None:
     """Breaks when the mean is taken in float32, which need not give back the number it is the mean of."""
     assert variance_share(np.full((61, 8), value, np.float32), np.arange(61) % 4) == 0
+
+
+def test_group_means_are_those_of_the_reference(rng: np.random.Generator) -> None:
+    """A state that is its label's mean plus something becomes that something; computed label by label here."""
+    reference_label_M = np.array([7, 3, 3, 7, 7, 3])
+    reference_MD = rng.normal(size=(6, 4)).astype(np.float32)
+    label_N, own_ND = np.array([3, 7, 3]), rng.normal(size=(3, 4)).astype(np.float32)
+    mean_ND = np.stack([reference_MD[reference_label_M == label].mean(axis=0) for label in label_N])
+    residual_ND = without_group_means(own_ND + mean_ND, label_N, reference_MD, reference_label_M)
+    np.testing.assert_allclose(residual_ND, own_ND, atol=1e-6)
+
+
+def test_removing_a_label_leaves_it_no_share_and_shows_what_lies_beneath(rng: np.random.Generator) -> None:
+    """Task and input add up; the input is ten times louder."""
+    task_N, input_N = (column.ravel() for column in np.indices((4, 5)))
+    task_KD, input_KD = rng.normal(size=(4, 6)), 10 * rng.normal(size=(5, 6))
+    hidden_ND = (task_KD[task_N] + input_KD[input_N]).astype(np.float32)
+    residual_ND = without_group_means(hidden_ND, input_N, hidden_ND, input_N)
+    assert variance_share(hidden_ND, task_N) < 0.1
+    assert variance_share(residual_ND, input_N) < 1e-6
+    assert variance_share(residual_ND, task_N) > 1 - 1e-6

@@ -17,7 +17,7 @@ from clusterlm_jax.analysis.cells import SklearnBackend
 from clusterlm_jax.analysis.evaluator import PACKAGE_ROOT, Worker, WorkerDied
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.records import Cell
+from clusterlm_jax.records import JOBS, Cell
 
 PATIENCE_SECONDS = 60
 
@@ -45,7 +45,7 @@ cells.kmeans = lambda *settings: print("a library prints", flush=True) or kmeans
 worker.main()
 print("loaded:", sorted({"jax", "flax", "matplotlib", "ml_collections", "absl", "tqdm"} & set(sys.modules)))
 """
-    asked = [Cell("main", 0, 0, 0, "validation", "1", job) for job in ("raw", "tsne", "knn")]
+    asked = [Cell("main", 0, 0, 0, "validation", "1", job) for job in JOBS]
     missing = dataclasses.replace(asked[0], layer="9")
     settings = spec, place / "hidden", tmp_path
     worker = run_worker(program, [(cell, *settings) for cell in (*asked, missing)])

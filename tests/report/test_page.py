@@ -149,7 +149,7 @@ def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
     for reason in (
         "Not run: there are no t-SNE coordinates of the validation split.",
         "Not run: the nearest neighbours have not been analysed.",
-        "Not run: only one reducer has been scored.",
+        "Not run: only one space has been scored.",
         "Not run: fewer than three epochs have been analysed.",
     ):
         assert reason in html

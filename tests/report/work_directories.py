@@ -26,7 +26,7 @@ def like_the_paper(row: ScoreRow, epochs: int = 9, blocks: int = 3) -> float:
         return {"input": 0.7 - 0.5 * depth * progress, "task": 0.1 + 0.5 * depth * progress}.get(row.label, 0.3)
     ceiling = 0.92 if row.split == "validation" else 0.88
     height = 0.15 + (ceiling - 0.15) * progress * (0.4 + 0.6 * depth) * (depth > 0)
-    behind = {"none": 0.1, "tsne": 0.0}[row.reducer] if row.score in CLUSTER_SCORES else 0.0
+    behind = {"none": 0.1, "tsne": 0.0, "input_removed": 0.05}[row.reducer] if row.score in CLUSTER_SCORES else 0.0
     return height - behind - 0.01 * CLUSTER_SCORES.index(row.score) if row.score in CLUSTER_SCORES else height
 
 
@@ -42,7 +42,7 @@ def score_rows(value: Value, epochs: int = 9, blocks: int = 3, seed: int = 0) ->
         for layer in layer_names(blocks):
             for split in SPLITS:
                 for label in LABELS:
-                    for reducer in ("none", "tsne"):
+                    for reducer in ("none", "tsne", "input_removed"):
                         for score in CLUSTER_SCORES:
                             add(epoch, split, layer, label, reducer, score)
                 for label in (*LABELS, "position"):
