@@ -25,7 +25,8 @@ def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
         config.data.hard_tasks = 3
         config.data.validation_tasks = 8
         config.data.task_vocabulary_size = 12
-        # A narrow model needs more of each distribution to know it again; instructions of a few symbols nobody can tell.
+        # A narrow model needs more of each distribution to know it again,
+        # and nobody can tell the task of an instruction of a few symbols.
         config.data.instructions_per_distribution = 20
         config.data.shortest_instruction = 5
         config.model.layers = 4

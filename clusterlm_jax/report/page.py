@@ -15,6 +15,7 @@ from clusterlm_jax.records import SPLITS, write_atomically
 from clusterlm_jax.report import claims, style, tables
 from clusterlm_jax.report.claims import Judgement
 from clusterlm_jax.report.gallery import FIGURES, FigureEntry
+from clusterlm_jax.report.plain import in_plain_words
 from clusterlm_jax.report.reading import read_run
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.spec import FORMATS, ReportSpec
@@ -67,6 +68,7 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
     html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
         headline=_headline(run, judgements),
+        plain_words=in_plain_words(run),
         judgements=judgements,
         figures=shown_figures,
         tables=shown_tables,

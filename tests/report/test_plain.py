@@ -1,0 +1,56 @@
+"""The sentences say what the rows say, and turn when the rows turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clusterlm_jax.records import ScoreRow
+from clusterlm_jax.report.plain import in_plain_words
+from clusterlm_jax.report.reading import read_run
+from tests.report.work_directories import like_the_paper, metric_records, score_rows, write_metrics, write_rows
+
+
+def told(workdir: Path, value) -> list[str]:
+    write_rows(workdir, score_rows(value))
+    write_metrics(workdir, metric_records())
+    return in_plain_words(read_run(workdir))
+
+
+def lost_in_the_input(row: ScoreRow) -> float:
+    """No clusters by task but without the input symbol, where they come with training."""
+    if row.score == "f1" and row.label == "task":
+        return 0.2 + 0.5 * (row.reducer == "input_removed") * (row.epoch > 4)
+    return like_the_paper(row)
+
+
+def lost_altogether(row: ScoreRow) -> float:
+    return 0.2 if row.score == "f1" and row.label == "task" else like_the_paper(row)
+
+
+def test_as_in_the_paper(tmp_path):
+    clusters, why, _, finer, neighbours = told(tmp_path, like_the_paper)
+    assert "at most 0.92 at the last epoch (layer 3), after 0.15 at epoch 0" in clusters
+    assert "are seen in them" in clusters
+    assert "the input symbol explains 0.20 to 0.53" in why
+    assert "reach an F1 of 0.92 (layer 3)" in finer
+    assert "92% share its task" in neighbours
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(lost_in_the_input, "do emerge, beneath the input symbol"), (lost_altogether, "are no clearer beneath")],
+)
+def test_what_the_paper_does_not_say(tmp_path, value, words):
+    clusters, _, beneath, *_ = told(tmp_path, value)
+    assert "are not seen in them" in clusters
+    assert words in beneath
+
+
+def test_what_was_not_run_is_left_out(tmp_path):
+    write_rows(tmp_path, [row for row in score_rows(like_the_paper) if row.reducer == "tsne"])
+    write_metrics(tmp_path, metric_records())
+    sentences = in_plain_words(read_run(tmp_path))
+    assert len(sentences) == 2
+    assert not any("variance" in sentence or "neighbours" in sentence for sentence in sentences)
