@@ -33,6 +33,9 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(f"clusterlm_jax: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a directory taken away
+        print(f"clusterlm_jax: {error}; what was written stays whole, the same command goes on.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("clusterlm_jax: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         return 130

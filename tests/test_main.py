@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import run
+from tests.command_line import ROOT, command, environment, run
 
 NO_FIGURES = "--config.stages=('data', 'train', 'analyse')"
 
@@ -78,8 +79,18 @@ def test_wrong_flags_are_refused_before_anything_is_made(tmp_path, flags, words)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_workdir_or_config_is_asked_for():
-    refused(run(None, small=False), "--workdir is missing")
+def test_a_missing_workdir_is_asked_for():
+    result = run(None, small=False)
+    assert result.returncode == 2
+    refused(result, "--workdir is missing")
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
+    """No file may grow beyond a kilobyte, so the first larger one fails as on a full disk."""
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "bash", *command(tmp_path / "run")]
+    result = subprocess.run(limited, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    refused(result, "File too large")
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
 def test_an_unwritable_directory_is_named(tmp_path):
