@@ -6,6 +6,7 @@ Exit code 0; 2 with one sentence where a person can put right what is wrong; 130
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration, e.g. configs/synthetic.py:quick.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The directory of the run; the same one again resumes.")
+INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
@@ -38,7 +40,7 @@ def main(argv: list[str]) -> int:
         return 2
     except KeyboardInterrupt:
         print("clusterlm_jax: interrupted; the same command goes on where it stopped.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 
@@ -74,4 +76,9 @@ def parse(argv: list[str]):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    code = main(sys.argv)
+    if code == INTERRUPTED:
+        # A thread of jax may still be compiling, and crashes if the interpreter is torn down under it.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

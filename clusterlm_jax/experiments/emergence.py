@@ -96,29 +96,30 @@ def train(
     model = GPT2(config.model, dataset.vocabulary.size)
     trainer = Trainer(RUN, model, config.train, dataset, config.seeds[0], frozenset(analysed_epochs(config)))
     template = jax.eval_shape(trainer.initial_state)
-    checkpoints = Checkpoints(workdir.checkpoints)
-    done, state, best = checkpoints.restore_last(template) or (-1, None, None)
-    environment.record(workdir)
-    environment.check_disk(workdir, _disk_needed(config, dataset, template, evaluator is not None))
-    _describe(config, workdir, trainer, template)
-    # Whatever is later than the state we go on from belongs to a trajectory that no longer exists.
-    workdir.rewind_metrics(done)
-    table.drop_after(done)
-    store.drop_after(RUN, config.seeds[0], done)
-    if evaluator is not None:
-        evaluator.submit(_cells_so_far(config, workdir))
-    epochs = trainer.epochs(state, done)
-    with tqdm(total=config.train.epochs, initial=max(done, 0), unit="epoch", desc="train", dynamic_ncols=True) as bar:
-        for _ in range(done, config.train.epochs):
-            with environment.timed(workdir, "train"):
-                end = next(epochs)
-                for states in end.hidden:
-                    store.save(states)
-                best = _record(config, workdir, checkpoints, end, best)
-                if evaluator is not None and end.hidden:
-                    evaluator.submit(_cells(config, end.epoch, end.hidden[0].step))
-            _show(bar, end, evaluator)
-    checkpoints.close()
+    with Checkpoints(workdir.checkpoints) as checkpoints:
+        done, state, best = checkpoints.restore_last(template) or (-1, None, None)
+        environment.record(workdir)
+        environment.check_disk(workdir, _disk_needed(config, dataset, template, evaluator is not None))
+        _describe(config, workdir, trainer, template)
+        # Whatever is later than the state we go on from belongs to a trajectory that no longer exists.
+        workdir.rewind_metrics(done)
+        table.drop_after(done)
+        store.drop_after(RUN, config.seeds[0], done)
+        if evaluator is not None:
+            evaluator.submit(_cells_so_far(config, workdir))
+        epochs = trainer.epochs(state, done)
+        with tqdm(
+            total=config.train.epochs, initial=max(done, 0), unit="epoch", desc="train", dynamic_ncols=True
+        ) as bar:
+            for _ in range(done, config.train.epochs):
+                with environment.timed(workdir, "train"):
+                    end = next(epochs)
+                    for states in end.hidden:
+                        store.save(states)
+                    best = _record(config, workdir, checkpoints, end, best)
+                    if evaluator is not None and end.hidden:
+                        evaluator.submit(_cells(config, end.epoch, end.hidden[0].step))
+                _show(bar, end, evaluator)
 
 
 def analysed_epochs(config: Config) -> list[int]:

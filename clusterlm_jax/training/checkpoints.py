@@ -28,7 +28,8 @@ class Best:
 class Checkpoints:
     """`last/` holds the two newest states and what was best by then; `best/` the parameters of the best epoch.
 
-    A checkpoint is written beside its place and then renamed: one that is there is whole.
+    A checkpoint is written beside its place and then renamed: one that is there is whole. A context manager, which
+    waits for what is being written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -39,6 +40,12 @@ class Checkpoints:
     def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         return ocp.CheckpointManager(self._directory / name, options=options)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
 
     def save_best(self, epoch: int, params: Any) -> None:
         self._save(self._best, epoch, params=ocp.args.StandardSave(params))

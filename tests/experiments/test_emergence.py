@@ -37,12 +37,16 @@ def kill_when(workdir: Path, ready: Callable[[], bool]) -> None:
     with subprocess.Popen(
         command(workdir, STAGES), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        end = time.monotonic() + PATIENCE
-        while not ready():
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < end, "the moment to kill the run never came"
-            time.sleep(0.001)
+        wait_until(ready, process)
         os.kill(process.pid, signal.SIGKILL)
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE
+    while not ready():
+        assert process.poll() is None, "the run ended before its moment came"
+        assert time.monotonic() < end, "the moment never came"
+        time.sleep(0.001)
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +135,29 @@ def test_states_that_are_gone_are_told(tmp_path, undisturbed):
     assert result.returncode == 2
     assert "epoch=2" in result.stderr.strip().splitlines()[-1]
     assert "hidden states are gone" in result.stderr
+
+
+def test_an_interrupt_from_the_keyboard_ends_in_a_sentence_and_leaves_no_worker(tmp_path):
+    workdir = tmp_path / "run"
+    with subprocess.Popen(
+        command(workdir, STAGES),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: lines(workdir / "scores.csv") > 0, process)
+        workers = children(process.pid)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130
+    assert told.strip().splitlines()[-1].startswith("clusterlm_jax: interrupted")
+    assert "Traceback" not in told
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
+    return [int(child) for child in found]
