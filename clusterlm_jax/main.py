@@ -14,7 +14,11 @@ from absl import flags
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration, e.g. configs/synthetic.py:quick.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The directory of the run; the same one again resumes.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "The directory of the run; the same one again resumes. By default runs/ and the configuration's name.",
+)
 INTERRUPTED = 130
 
 
@@ -27,7 +31,7 @@ def main(argv: list[str]) -> int:
         from clusterlm_jax.workdir import WorkDir
 
         experiment = importlib.import_module(f"clusterlm_jax.experiments.{config.experiment}")
-        workdir = WorkDir(Path(_WORKDIR.value))
+        workdir = WorkDir(Path(_WORKDIR.value or default_workdir()))
         experiment.check(config, workdir)
         with workdir.locked():
             workdir.claim(config.as_dict())
@@ -61,7 +65,8 @@ def parse(argv: list[str]):
         if name == "config" and not Path(file).is_file():
             raise UserError(f"There is no configuration file {file!r}; see the folder configs.")
     try:
-        rest = flags.FLAGS(argv)[1:]
+        # ml_collections wants the file before the keys, in whatever order a person gives them.
+        rest = flags.FLAGS(sorted(argv, key=lambda argument: (argument != argv[0], "config=" not in argument)))[1:]
     except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
         # What a configuration file raised comes at the end of a traceback, behind its type.
         raise UserError(str(error).strip().splitlines()[-1].rpartition("UserError: ")[-1]) from error
@@ -69,10 +74,15 @@ def parse(argv: list[str]):
         raise UserError(
             f"What is {rest[0]!r}? Every argument is a flag: --config=FILE, --workdir=DIR, --config.KEY=VALUE."
         )
-    for flag in (_CONFIG, _WORKDIR):
-        if flag.value is None:
-            raise UserError(f"--{flag.name} is missing: --config=configs/synthetic.py --workdir=DIR.")
+    if _CONFIG.value is None:
+        raise UserError("--config is missing, for example --config=configs/synthetic.py:quick; see the folder configs.")
     return config.build(_CONFIG.value)
+
+
+def default_workdir() -> Path:
+    """`configs/synthetic.py:quick` -> `runs/synthetic-quick`."""
+    file, _, form = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    return Path("runs") / "-".join([Path(file).stem, *filter(None, form.split(","))])
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import ROOT, command, environment, run
+from tests.command_line import CONFIG, ROOT, command, environment, run
 
 NO_FIGURES = "--config.stages=('data', 'train', 'analyse')"
 
@@ -79,10 +80,21 @@ def test_wrong_flags_are_refused_before_anything_is_made(tmp_path, flags, words)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_workdir_is_asked_for():
-    result = run(None, small=False)
+def test_a_missing_configuration_is_asked_for(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "clusterlm_jax.main"], cwd=ROOT, env=environment(), capture_output=True, text=True
+    )
     assert result.returncode == 2
-    refused(result, "--workdir is missing")
+    refused(result, "--config is missing")
+
+
+def test_without_a_workdir_the_run_is_named_after_its_configuration(tmp_path):
+    """The command the user gave: `python -m clusterlm_jax.main --config=configs/synthetic.py`."""
+    given = command(None, "--config.stages=('data',)", f"--config={CONFIG}:quick")  # the file after the keys
+    paths = environment() | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(given, cwd=tmp_path, env=paths, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runs" / "synthetic-quick" / "dataset" / "dataset.npz").exists()
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
