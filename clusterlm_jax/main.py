@@ -65,8 +65,7 @@ def parse(argv: list[str]):
         if name == "config" and not Path(file).is_file():
             raise UserError(f"There is no configuration file {file!r}; see the folder configs.")
     try:
-        # ml_collections wants the file before the keys, in whatever order a person gives them.
-        rest = flags.FLAGS(sorted(argv, key=lambda argument: (argument != argv[0], "config=" not in argument)))[1:]
+        rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
         # What a configuration file raised comes at the end of a traceback, behind its type.
         raise UserError(str(error).strip().splitlines()[-1].rpartition("UserError: ")[-1]) from error
@@ -86,6 +85,8 @@ def default_workdir() -> Path:
 
 
 if __name__ == "__main__":
+    # ml_collections looks into sys.argv itself, and wants the file before the keys there.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: not argument.startswith("--config="))
     code = main(sys.argv)
     if code == INTERRUPTED:
         # A thread of jax may still be compiling, and crashes if the interpreter is torn down under it.

@@ -90,7 +90,8 @@ def test_a_missing_configuration_is_asked_for(tmp_path):
 
 def test_without_a_workdir_the_run_is_named_after_its_configuration(tmp_path):
     """The command the user gave: `python -m clusterlm_jax.main --config=configs/synthetic.py`."""
-    given = command(None, "--config.stages=('data',)", f"--config={CONFIG}:quick")  # the file after the keys
+    flags = "--config.stages=('data',)", f"--config={CONFIG}:quick"  # the file after the keys
+    given = command(None, *flags, small=False)
     paths = environment() | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(given, cwd=tmp_path, env=paths, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -42,4 +42,4 @@ class AnalysisSpec:
             ("backend", (self.backend,), BACKENDS),
         ):
             if not given or not set(given) <= set(allowed) or len(given) > len(set(given)):
-                raise UserError(f"eval.{name} is {getattr(self, name)!r}; allowed, each once: {', '.join(allowed)}.")
+                raise UserError(f"eval.{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}, each once.")
