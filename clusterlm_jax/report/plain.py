@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from clusterlm_jax.report.measures import HIGH, MARGIN
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.words import INPUT_REMOVED, REDUCERS, layer_words
@@ -44,13 +46,15 @@ def _why(run: Run) -> str:
 
 
 def _beneath(run: Run) -> str:
-    layer, after, before = _best_block(run, "task", INPUT_REMOVED)
-    _, raw, _ = _best_block(run, "task", run.reducer)
-    found = after > before + MARGIN and after > raw + MARGIN
+    """Judged by the mean over the blocks: the best of several noisy ones is high by choice."""
+    layer, best, _ = _best_block(run, "task", INPUT_REMOVED)
+    after, before = (_mean(run, INPUT_REMOVED, moment) for moment in ("last", "first"))
+    grow = after > before + MARGIN and after > _mean(run, run.reducer, "last") + MARGIN
     return (
-        f"Without the mean state of its input symbol over the training set, the same clustering gives {after:.2f} "
-        f"({layer_words(layer)}), after {before:.2f} at epoch {run.moments['first']}: clusters by task "
-        + ("do emerge, beneath the input symbol." if found else "are no clearer beneath the input symbol.")
+        f"Without the mean state of its input symbol over the training set, the same clustering gives {after:.2f} on "
+        f"average over the blocks ({best:.2f} at {layer_words(layer)}), after {before:.2f} at epoch "
+        f"{run.moments['first']}: beneath the input symbol, clusters by task {'do' if grow else 'do not'} grow with "
+        "training."
     )
 
 
@@ -78,6 +82,11 @@ def _best_block(run: Run, label: str, reducer: str) -> tuple[str, float, float]:
     after = {layer: _last(run, "f1", label, layer, reducer) for layer in _blocks(run)}
     layer = max(after, key=after.__getitem__)
     return layer, after[layer], _at(run, "f1", label, layer, reducer, "first")
+
+
+def _mean(run: Run, reducer: str, moment: str) -> float:
+    """Mean task F1 of the blocks."""
+    return float(np.mean([_at(run, "f1", "task", layer, reducer, moment) for layer in _blocks(run)]))
 
 
 def _blocks(run: Run) -> tuple[str, ...]:
