@@ -14,24 +14,12 @@ import pytest
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.records import Dataset
+from tests.command_line import SMALL
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
-SMALL_DATA = DataSpec(
-    number_of_tasks=8,
-    hard_tasks=2,
-    validation_tasks=3,
-    max_distributions_per_task=2,
-    instructions_per_distribution=6,
-    validation_instructions_per_distribution=2,
-    hard_instructions_per_distribution=2,
-    mappings_per_task=3,
-    task_vocabulary_size=9,
-    instruction_vocabulary_size=12,
-    max_characters=5,
-    longest_instruction=20,
-)
+SMALL_DATA = DataSpec(**{key.removeprefix("data."): value for key, value in SMALL.items() if key.startswith("data.")})
 
 
 @pytest.fixture(scope="session")
