@@ -10,7 +10,10 @@ The defaults, in `clusterlm_jax/*/spec.py`, are the paper's where it gives them.
 values it does not give: 32 instances, 0.01, and GPT-2's 0.02.
 
 `configs/synthetic.py:quick` is the form for a CPU: the cheapest regime we found that learns the tasks well enough
-(validation accuracy above .9) to show what happens to the clusters. What it changes, line by line, is below.
+(validation accuracy above .9) to show what happens to the clusters. What it changes, line by line, is below. It takes
+5 minutes and 20 seconds on 2 cores; expect validation accuracy .921 (best at epoch 42), task F1 .38 in the raw states of
+block 4 and .67 in block 3 without the input symbol, and 89% of neighbours with the same task. The paper-size run was not
+run to its end: an epoch takes 36 s on 2 cores with bfloat16 and `--config.train.batch_unit=instruction`.
 """
 
 from clusterlm_jax import config as configuration
@@ -31,15 +34,15 @@ def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
         config.data.shortest_instruction = 5
         config.model.layers = 4
         config.model.hidden_dim = 128
-        # Regime: 0.05 is to width 128 what 0.02 is to 768; with 0.02 it learns half as fast.
+        # Regime: 0.05 is to width 128 what 0.02 is to 768 (.02 times the root of 768 / 128).
         config.model.initial_scale = 0.05
         config.model.dropout = 0.1
         config.train.learning_rate = 1e-3
         config.train.epochs = 50
-        # Six instructions with their five mappings a step: a quarter of the work of 30 separate instances.
+        # Six instructions with their five mappings a step: a third of the work of 30 separate instances, or less.
         config.train.batch_unit = "instruction"
         config.train.batch_size = 30
-        # 13 analyses of 6 states on 2 splits, with half the t-SNE iterations.
+        # 11 analyses of 6 states on 2 splits, with half the t-SNE iterations.
         config.eval.every = 5
         config.eval.tsne_iterations = 1000
     return config

@@ -20,7 +20,7 @@ class GPT2Spec:
     ffn_dim: int | None = None  # unset: 1024 at 768 and 2 x hidden elsewhere, which gives table 9's counts
     positions: int = 64
     dropout: float = 0.2  # of embeddings, attention weights and both residual branches, as in GPT-2
-    initial_scale: float = 0.02  # of weights and embeddings, GPT-2's; not in the paper, and it matters (see the README)
+    initial_scale: float = 0.02  # of weights and embeddings, GPT-2's; not in the paper, and it matters (WORKSPACE.md)
     compute_dtype: str = "float32"  # of matrix products; parameters, residual stream and norms stay float32
 
     def __post_init__(self) -> None:
