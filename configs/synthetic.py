@@ -10,10 +10,12 @@ The defaults, in `clusterlm_jax/*/spec.py`, are the paper's where it gives them.
 values it does not give: 32 instances, 0.01, and GPT-2's 0.02.
 
 `configs/synthetic.py:quick` is the form for a CPU: the cheapest regime we found that learns the tasks well enough
-(validation accuracy above .9) to show what happens to the clusters. What it changes, line by line, is below. It takes
-5 minutes and 20 seconds on 2 cores; expect validation accuracy .921 (best at epoch 42), task F1 .38 in the raw states of
-block 4 and .67 in block 3 without the input symbol, and 89% of neighbours with the same task. The paper-size run was not
-run to its end: an epoch takes 36 s on 2 cores with bfloat16 and `--config.train.batch_unit=instruction`.
+(validation accuracy above .9) to show what happens to the clusters. What it changes, line by line, is below. It
+takes 5 minutes and 20 seconds on 2 cores; expect validation accuracy .921 (best at epoch 42), task F1 .38 in the raw
+states of block 4 and .67 in block 3 without the input symbol, and 89% of neighbours with the same task.
+
+The paper-size run was not run to its end: an epoch takes 36 s on 2 cores with bfloat16 and
+`--config.train.batch_unit=instruction`.
 """
 
 from clusterlm_jax import config as configuration
