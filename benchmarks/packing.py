@@ -22,7 +22,7 @@ from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import Batch, Dataset
 from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import dropout_key, initial_state, optimiser
+from clusterlm_jax.training.state import course, initial_state
 from clusterlm_jax.training.steps import train_steps
 
 STEPS, REPEATS, BATCH = 8, 5, 64
@@ -38,13 +38,12 @@ def padded(dataset: Dataset, columns: int) -> Batch:
 
 def seconds_an_epoch(dataset: Dataset, model: GPT2, batches: Batch) -> float:
     """Median of a few timings of `STEPS` steps, as of a whole epoch."""
-    tx = optimiser(TrainSpec(), 10_000)
-    step = jax.jit(partial(train_steps, model, tx), donate_argnums=1)
-    state = initial_state(model, tx, 0)
+    step = jax.jit(partial(train_steps, model, TrainSpec()), donate_argnums=1)
+    state = initial_state(model, TrainSpec(), 0)
     times = []
     for _ in range(REPEATS + 1):  # the first compiles
         start = time.perf_counter()
-        state, _ = jax.block_until_ready(step(dropout_key(0), state, batches, np.ones(STEPS, bool)))
+        state, _ = jax.block_until_ready(step(course(0, 10_000), state, batches, np.ones(STEPS, bool)))
         times.append(time.perf_counter() - start)
     return float(np.median(times[1:])) * len(dataset.splits["training"]) / batches.output_N.size
 

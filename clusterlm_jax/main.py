@@ -1,11 +1,11 @@
 """`python -m clusterlm_jax.main --config=configs/synthetic.py --workdir=DIR`: flags -> config -> one experiment.
 
+Or a grid of experiments, where `config.grid` has an axis.
 Exit code 0; 2 with one sentence where a person can put right what is wrong; 130 when interrupted.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from pathlib import Path
@@ -23,19 +23,25 @@ INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
-    """Runs one experiment; returns the exit code."""
+    """Runs one experiment, or every point of a grid; returns the exit code."""
     from clusterlm_jax.records import UserError  # no import of a room outlives a wrong flag
 
     try:
-        config = parse(argv)
+        given = parse(argv)
+        from clusterlm_jax import config
         from clusterlm_jax.workdir import WorkDir
 
-        experiment = importlib.import_module(f"clusterlm_jax.experiments.{config.experiment}")
         workdir = WorkDir(Path(_WORKDIR.value or default_workdir()))
-        experiment.check(config, workdir)
-        with workdir.locked():
-            workdir.claim(config.as_dict())
-            experiment.run(config, workdir)
+        if given.grid:
+            points = config.points(given)
+            from clusterlm_jax.experiments import grid
+
+            grid.run(points, config.shared(given), workdir)
+        else:
+            checked = config.build(given)
+            from clusterlm_jax.experiments import single
+
+            single.run(checked, workdir)
     except UserError as error:
         print(f"clusterlm_jax: {error}", file=sys.stderr)
         return 2
@@ -49,10 +55,10 @@ def main(argv: list[str]) -> int:
 
 
 def parse(argv: list[str]):
-    """The checked configuration of a command line.
+    """The configuration of a command line, not yet checked as a whole.
 
     Raises:
-      UserError: for an unknown flag or key, a missing file, a wrong type or an impossible value.
+      UserError: for an unknown flag or key, a missing file or a wrong type.
     """
     from clusterlm_jax import config
     from clusterlm_jax.records import UserError
@@ -75,7 +81,7 @@ def parse(argv: list[str]):
         )
     if _CONFIG.value is None:
         raise UserError("--config is missing, for example --config=configs/synthetic.py:quick; see the folder configs.")
-    return config.build(_CONFIG.value)
+    return _CONFIG.value
 
 
 def default_workdir() -> Path:

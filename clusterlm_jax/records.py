@@ -63,6 +63,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.length_N)
 
+    def columns(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Labels of the instances `index`, and `position`: the index of the input token in its sequence."""
+        return subset({**self.labels, "position": (self.length_N - 2).astype(np.int32)}, index)
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -105,7 +109,7 @@ class HiddenStates:
 
     Attributes:
       hidden_LND: float32 [layer, instance, width]; the layers are named by `layers`.
-      labels: int32 [instance] columns by name, plus `position`: the index of the input token in its sequence.
+      labels: int32 [instance] columns by name, as `Dataset.columns` gives them.
       run, seed, epoch, step, split: where the states come from; `split` may also be `training`, the kNN reference.
     """
 

@@ -20,13 +20,16 @@ class WorkDir:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self.dataset = self.root / "dataset"
         self.checkpoints = self.root / "checkpoints"
         self.hidden = self.root / "hidden"
         self.embeddings = self.root / "embeddings"
         self.scores = self.root / "scores.csv"
         self.metrics = self.root / "metrics.jsonl"
         self.timings = self.root / "timings.jsonl"
+
+    def dataset(self, seed: int) -> Path:
+        """Where the dataset of a seed is."""
+        return self.root / "dataset" / f"seed={seed}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

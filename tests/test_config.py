@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
 from clusterlm_jax import config
 from clusterlm_jax.records import UserError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def grid_of(*axes: str, **sections: dict) -> dict[str, config.Config]:
+    """The points of a grid over the default configuration."""
+    raw = config.default("emergence")
+    raw.grid = axes
+    for section, values in sections.items():
+        raw[section].update(values)
+    return config.points(raw)
 
 
 def test_the_default_is_the_papers_main_experiment():
@@ -41,6 +54,12 @@ def test_an_unset_width_takes_a_number_and_nothing_else():
         ("train", "epochs", True, "train.epochs is True, a bool; it must be a int"),
         ("eval", "keep_hidden", 1, "eval.keep_hidden is 1, a int; it must be a bool"),
         ("eval", "labels", ("task", 3), "eval.labels is"),
+        (
+            "data",
+            "validation_tasks",
+            0,
+            "data.validation_tasks is 0; the best epoch",
+        ),
         ("model", "hiden_dim", 3, "no model.hiden_dim: did you mean hidden_dim?"),
     ],
 )
@@ -65,3 +84,112 @@ def test_it_survives_json():
     built = config.build(config.default("emergence"))
     assert built.as_dict()["model"]["ffn_dim"] is None
     assert dataclasses.asdict(built) == built.as_dict()
+
+
+@pytest.mark.parametrize("seeds", [(), (0, 0), (1, -1)])
+def test_seeds_are_one_or_more_each_once(seeds):
+    raw = config.default("emergence")
+    raw.seeds = (2, 0)
+    assert config.build(raw).seeds == (2, 0)
+    raw.seeds = seeds
+    with pytest.raises(UserError, match=r"config.seeds is .* one seed or more"):
+        config.build(raw)
+
+
+def test_a_grid_is_the_product_of_its_axes():
+    points = grid_of("model.hidden_dim=32&train.epochs=500|256|768", "train.learning_rate=1e-4|3e-4")
+    settings = [(p.model.hidden_dim, p.train.epochs, p.train.learning_rate) for p in points.values()]
+    widths = [(32, 500), (256, 200), (768, 200)]
+    assert settings == [(*width, rate) for width in widths for rate in (1e-4, 3e-4)]
+    assert list(points)[:3] == [
+        "hidden_dim=32,epochs=500,learning_rate=1e-4",
+        "hidden_dim=32,epochs=500,learning_rate=3e-4",
+        "hidden_dim=256,learning_rate=1e-4",
+    ]
+
+
+def test_a_point_changes_what_it_names_and_nothing_else():
+    (point,) = grid_of("train.batch_unit=instruction", model={"layers": 3}).values()
+    raw = config.default("emergence")
+    raw.model.layers = 3
+    alone = config.build(raw)
+    assert point.train == dataclasses.replace(alone.train, batch_unit="instruction")
+    assert dataclasses.replace(point, train=alone.train) == alone
+
+
+def test_values_are_what_the_command_line_makes_of_them():
+    points = grid_of("seeds=(0,)|(1, 2)", "train.batch_unit=instance|instruction", "model.ffn_dim=None|96")
+    assert {point.seeds for point in points.values()} == {(0,), (1, 2)}
+    assert {point.train.batch_unit for point in points.values()} == {"instance", "instruction"}
+    assert {point.model.ffn_dim for point in points.values()} == {None, 96}
+
+
+def test_points_have_names_that_are_directories():
+    """Of any value a key may take: no separator, nothing to quote."""
+    points = grid_of("eval.jobs=('raw', 'knn')|('raw',)", "seeds=(0,)|(0, 1)", "train.learning_rate=1e-4|0.001")
+    assert len(points) == 8
+    assert all(re.fullmatch(r"[\w=,.+-]+", name) for name in points)
+
+
+def test_a_key_whose_last_part_another_has_is_named_in_full():
+    names = [config._named(key, "1", {"epochs": 2, "layers": 1}) for key in ("train.epochs", "model.layers")]
+    assert names == ["train.epochs=1", "layers=1"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        (["model.hiden_dim=32|64"], "sets model.hiden_dim, which is no key: did you mean model.hidden_dim"),
+        (["stages=('data',)"], "sets stages, which all points share"),
+        (["grid=1"], "sets grid, which all points share"),
+        (["32|64"], "has '32'; allowed is KEY=VALUE"),
+        ([""], "has ''; allowed is KEY=VALUE"),
+        (["model.hidden_dim=32|"], "has ''; allowed is KEY=VALUE"),
+        (["model.hidden_dim=|64"], "has 'model.hidden_dim='; allowed"),
+        (["model.hidden_dim=32&500"], "has '500'; allowed"),
+        (["model.hidden_dim=32&model.hidden_dim=64"], "each key once"),
+        (["model.hidden_dim=32", "train.epochs=3&model.hidden_dim=64"], "model.hidden_dim is on 2 axes"),
+        (["model.hidden_dim=32|64|32"], "has the point hidden_dim=32 twice"),
+        (["train.learning_rate=1e-4|0.0001"], "has the point learning_rate=0.0001 twice"),
+        (["model.hidden_dim=wide"], "The point hidden_dim=wide of config.grid: model.hidden_dim is 'wide', a str"),
+        (["train.epochs=9", "model.heads=8|7"], "The point epochs=9,heads=7 of config.grid: model.heads is 7"),
+        ([3], "it must hold one string for each axis"),
+    ],
+)
+def test_a_wrong_grid_is_refused_in_one_sentence(axes, sentence):
+    with pytest.raises(UserError, match=re.escape(sentence)) as refused:
+        grid_of(*axes)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_grid_may_get_more_points_but_no_other_axes():
+    """What a grid's directory is claimed with; a change in what names a point would mix two grids in one directory."""
+
+    def shared(*axes: str, epochs: int = 200) -> dict:
+        raw = config.default("emergence")
+        raw.grid, raw.train.epochs = axes, epochs
+        return config.shared(raw)
+
+    few = shared("model.hidden_dim=32&train.epochs=500|256")
+    assert shared("model.hidden_dim=32&train.epochs=500|256|768") == few
+    assert shared("model.layers=2|3") != few
+    assert shared("model.hidden_dim=32&train.epochs=500|256", epochs=100) != few
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("argument", ["", "quick"])
+def test_every_configuration_is_one_or_a_grid_of_them(path, argument, monkeypatch, tmp_path):
+    """From any directory: a configuration that builds upon another finds it beside itself."""
+    monkeypatch.chdir(tmp_path)
+    assert all(isinstance(point, config.Config) for point in config.points(config.from_file(path, argument)).values())
+
+
+def test_the_papers_widths_and_seeds():
+    widths = config.points(config.from_file(CONFIGS / "widths.py"))
+    assert [(p.model.hidden_dim, p.train.epochs) for p in widths.values()] == [
+        (32, 500),
+        (256, 200),
+        (768, 200),
+        (2048, 200),
+    ]
+    assert config.build(config.from_file(CONFIGS / "seeds.py")).seeds == (0, 1, 2)

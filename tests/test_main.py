@@ -12,6 +12,7 @@ import pytest
 
 from tests.command_line import CONFIG, ROOT, command, environment, run
 
+DATASET = "dataset/seed=0/dataset.npz"
 NO_FIGURES = "--config.stages=('data', 'train', 'analyse')"
 
 
@@ -69,6 +70,10 @@ def finished(tmp_path_factory) -> Path:
         (["--config.stages=('train',)"], ["no dataset", "'data' stage first"]),
         (["--config.stages=('report',)"], ["run the"]),
         (["--config.seeds=('a',)"], ["config.seeds", "tuple"]),
+        (["--config.seeds=(1, 1)"], ["config.seeds is (1, 1)", "each once"]),
+        (["--config.grid=('model.hiden_dim=32|64',)"], ["model.hiden_dim", "did you mean model.hidden_dim?"]),
+        (["--config.grid=('model.hidden_dim=32|36',)"], ["The point hidden_dim=36 of config.grid", "model.heads is 8"]),
+        (["--config.gird=('model.hidden_dim=32|64',)"], ["no --config.gird", "did you mean grid?"]),
         (["--config=configs/none.py"], ["no configuration file 'configs/none.py'"]),
         (["--config=configs/synthetic.py:slow"], ["slow", "quick"]),
         (["hidden_dim=32"], ["What is 'hidden_dim=32'?"]),
@@ -95,7 +100,7 @@ def test_without_a_workdir_the_run_is_named_after_its_configuration(tmp_path):
     paths = environment() | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(given, cwd=tmp_path, env=paths, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "runs" / "synthetic-quick" / "dataset" / "dataset.npz").exists()
+    assert (tmp_path / "runs" / "synthetic-quick" / DATASET).exists()
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
@@ -143,17 +148,17 @@ def test_a_truncated_checkpoint(finished, tmp_path):
 
 
 def test_a_deleted_dataset(finished, tmp_path):
-    workdir = damaged(finished, tmp_path, "dataset/dataset.npz")
+    workdir = damaged(finished, tmp_path, DATASET)
     before = fingerprint(workdir)
     refused(rerun(workdir, "--config.stages=('train', 'analyse')"), "no dataset", "'data' stage first")
     assert fingerprint(workdir) == before
     # With the data stage, the very same dataset comes again.
     assert rerun(workdir).returncode == 0
-    assert (workdir / "dataset" / "dataset.npz").read_bytes() == (finished / "dataset" / "dataset.npz").read_bytes()
+    assert (workdir / DATASET).read_bytes() == (finished / DATASET).read_bytes()
 
 
 def test_a_damaged_dataset(finished, tmp_path):
-    workdir = damaged(finished, tmp_path, "dataset/dataset.npz", keep=0.5)
+    workdir = damaged(finished, tmp_path, DATASET, keep=0.5)
     before = fingerprint(workdir)
     refused(rerun(workdir), "dataset.npz cannot be read")
     assert fingerprint(workdir) == before

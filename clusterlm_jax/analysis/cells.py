@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from clusterlm_jax.analysis.clustering import kmeans, seed_of, tsne
-from clusterlm_jax.analysis.neighbours import neighbour_scores
+from clusterlm_jax.analysis.hard import HARD_SCORES, hard_scores
+from clusterlm_jax.analysis.neighbours import nearest, neighbour_scores
+from clusterlm_jax.analysis.nulls import NULL_SCORES, null_scores, null_task_share, nulls_of
 from clusterlm_jax.analysis.scores import SCORES, score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.variance import variance_share, without_group_means
-from clusterlm_jax.records import Cell, HiddenReader, ScoreRow, write_atomically
+from clusterlm_jax.records import Cell, HiddenReader, ScoreRow, UserError, write_atomically
 
-REFERENCE, QUERIES = "training", "validation"
+REFERENCE, QUERIES, HARD = "training", "validation", "training_subset"  # the last holds the hard examples
 REDUCER = {"raw": "none", "tsne": "tsne", "knn": "none", "residual": "input_removed"}
 KNN_KEYS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
 Key = tuple[str, str]  # label, score
@@ -37,25 +39,39 @@ def splits_of(cell: Cell) -> tuple[str, ...]:
     return (cell.split, REFERENCE) if cell.job in ("knn", "residual") else (cell.split,)
 
 
-def keys_of(job: str, spec: AnalysisSpec) -> frozenset[Key]:
-    """The (label, score) pairs of a job's rows: a cell is done when all are there."""
-    if job == "knn":
-        return frozenset(KNN_KEYS)
-    keys = set(itertools.product(spec.labels, SCORES))
-    if job in ("raw", "residual"):
+def keys_of(cell: Cell, spec: AnalysisSpec) -> frozenset[Key]:
+    """The (label, score) pairs of a cell's rows: it is done when all are there."""
+    nulls = nulls_of(spec)
+    if cell.job == "knn":
+        return frozenset(KNN_KEYS) | {(null, "knn_percentage") for null, label in nulls.items() if label == "task"}
+    keys = {*itertools.product(spec.labels, SCORES), *itertools.product(nulls, NULL_SCORES)}
+    if _has_hard(cell, spec):
+        keys |= {("task", score) for score in HARD_SCORES}
+    if cell.job in ("raw", "residual"):
         keys |= {(label, "variance_share") for label in (*spec.labels, "position")}
     return frozenset(keys)
 
 
+def _has_hard(cell: Cell, spec: AnalysisSpec) -> bool:
+    return cell.split == HARD and "task" in spec.labels
+
+
 def job_of(reducer: str, score: str) -> str:
-    """The job a row comes from."""
-    if score.startswith("knn_"):
-        return "knn"
-    return next(job for job, name in REDUCER.items() if name == reducer)
+    """The job a row comes from.
+
+    Raises:
+      UserError: if no job has this reducer.
+    """
+    if reducer not in REDUCER.values():
+        allowed = ", ".join(dict.fromkeys(REDUCER.values()))
+        raise UserError(f"The scores have rows of the reducer {reducer!r}; allowed: {allowed}.")
+    return "knn" if score.startswith("knn_") else next(job for job, name in REDUCER.items() if name == reducer)
 
 
 def label_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The label columns of hidden states, with the combined one the paper adds."""
+    """The label columns of hidden states, with the combined one the paper adds where its two are there."""
+    if not {"distribution", "mapping"} <= columns.keys():
+        return dict(columns)
     pair_2N = np.stack([columns["distribution"], columns["mapping"]])
     combined_N = np.unique(pair_2N, axis=1, return_inverse=True)[1]
     return {**columns, "distribution_mapping": combined_N.ravel()}
@@ -115,18 +131,25 @@ class SklearnBackend:
     def _knn(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
         query_QD, query_columns = _load(cell, states, QUERIES)
         reference_ND, reference_columns = _load(cell, states, REFERENCE)
-        return neighbour_scores(query_QD, query_columns, reference_ND, reference_columns, self._spec.neighbours)
+        index_QK = nearest(query_QD, reference_ND, self._spec.neighbours)
+        values = neighbour_scores(index_QK, query_columns, reference_columns)
+        for null in (null for null, label in nulls_of(self._spec).items() if label == "task"):
+            values[null, "knn_percentage"] = null_task_share(
+                null, index_QK, query_columns, reference_columns, self._spec.null_draws, _generator(cell, null)
+            )
+        return values
 
     def _cluster(self, cell: Cell, points_ND: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[Key, float]:
         """Scores of KMeans for every label, k its number of values; labels of equal k share the clustering."""
-        clusters: dict[int, np.ndarray] = {}
-        values: dict[Key, float] = {}
-        for label in self._spec.labels:
-            k = len(np.unique(columns[label]))
-            if k not in clusters:
-                clusters[k] = kmeans(points_ND, k, seed_of(cell.name), self._spec)
-            values |= {(label, score): value for score, value in score_all(columns[label], clusters[k]).items()}
-        return values
+        spec = self._spec
+        count = {label: len(np.unique(columns[label])) for label in spec.labels}
+        clusters = {k: kmeans(points_ND, k, seed_of(cell.name), spec) for k in set(count.values())}
+        scores = {label: score_all(columns[label], clusters[k]) for label, k in count.items()}
+        for null, label in nulls_of(spec).items():
+            scores[null] = null_scores(null, columns, clusters[count[label]], spec.null_draws, _generator(cell, null))
+        if _has_hard(cell, spec):
+            scores["task"] |= hard_scores(columns["task"], columns["original"], clusters[count["task"]])
+        return {(label, score): value for label, by_score in scores.items() for score, value in by_score.items()}
 
     def _keep(self, cell: Cell, coordinates_N3: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         def write(path: Path) -> None:
@@ -135,6 +158,11 @@ class SklearnBackend:
 
         place = self._embeddings / cell.run / f"seed={cell.seed}" / f"epoch={cell.epoch:04d}" / cell.split
         write_atomically(place / f"layer={cell.layer}.npz", write)
+
+
+def _generator(cell: Cell, null: str) -> np.random.Generator:
+    """A generator of its own for each null label: its draws do not depend on what else is scored."""
+    return np.random.default_rng(seed_of(f"{cell.name}/{null}"))
 
 
 def _load(cell: Cell, states: HiddenReader, split: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:

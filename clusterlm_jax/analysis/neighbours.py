@@ -29,22 +29,22 @@ def majority(values_QK: np.ndarray) -> np.ndarray:
     return values_QK[np.arange(len(values_QK)), count_QK.argmax(axis=1)]
 
 
+def task_share(index_QK: np.ndarray, task_Q: np.ndarray, task_N: np.ndarray) -> float:
+    """Mean share of neighbours with the query's task."""
+    return float((task_N[index_QK] == task_Q[:, None]).mean())
+
+
 def neighbour_scores(
-    query_QD: np.ndarray,
-    query_labels: Mapping[str, np.ndarray],
-    reference_ND: np.ndarray,
-    reference_labels: Mapping[str, np.ndarray],
-    neighbours: int,
+    index_QK: np.ndarray, query_labels: Mapping[str, np.ndarray], reference_labels: Mapping[str, np.ndarray]
 ) -> dict[tuple[str, str], float]:
     """By (label, score): how far neighbours tell the task and the output of a query.
 
     `knn_percentage` is the mean share of neighbours with the query's task, `knn_accuracy` the share of queries whose
     output token is the majority's (as in kNN language models), `knn_task_accuracy` the same for the task.
     """
-    index_QK = nearest(query_QD, reference_ND, min(neighbours, len(reference_ND)))
     task_QK, output_QK = (reference_labels[name][index_QK] for name in ("task", "output"))
     return {
-        ("task", "knn_percentage"): float((task_QK == query_labels["task"][:, None]).mean()),
+        ("task", "knn_percentage"): task_share(index_QK, query_labels["task"], reference_labels["task"]),
         ("output", "knn_accuracy"): float((majority(output_QK) == query_labels["output"]).mean()),
         ("task", "knn_task_accuracy"): float((majority(task_QK) == query_labels["task"]).mean()),
     }

@@ -16,7 +16,7 @@ No score depends on how classes or clusters are named or ordered: ties are settl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -80,11 +80,12 @@ FROM_LABELS: dict[str, Score] = {"ari": adjusted_rand_score, "ami": adjusted_mut
 SCORES = (*FROM_TABLE, *FROM_LABELS)
 
 
-def score_all(labels_true: np.ndarray, labels_pred: np.ndarray) -> dict[str, float]:
-    """Every score of one clustering: labels and clusters are int [instance], names are arbitrary."""
+def score_all(labels_true: np.ndarray, labels_pred: np.ndarray, scores: Sequence[str] = SCORES) -> dict[str, float]:
+    """The scores of one clustering: labels and clusters are int [instance], names are arbitrary."""
     table_CK = contingency(labels_true, labels_pred)
-    return {name: score(table_CK) for name, score in FROM_TABLE.items()} | {
-        name: float(score(labels_true, labels_pred)) for name, score in FROM_LABELS.items()
+    return {
+        name: FROM_TABLE[name](table_CK) if name in FROM_TABLE else float(FROM_LABELS[name](labels_true, labels_pred))
+        for name in scores
     }
 
 

@@ -23,6 +23,7 @@ class AnalysisSpec:
     kmeans_restarts: int = 10  # not in the paper
     kmeans_iterations: int = 300
     neighbours: int = 10
+    null_draws: int = 10  # of a null label, whose scores are their mean; 0 leaves null labels out
     keep_hidden: bool = False  # whether hidden states stay on disk once they are scored
     backend: str = "sklearn"
     workers: int = 0  # processes, each on one thread and behind the training; 0 is one for every core
@@ -31,7 +32,7 @@ class AnalysisSpec:
 
     def __post_init__(self) -> None:
         least = {"every": 1, "tsne_components": 2, "tsne_iterations": 250, "kmeans_restarts": 1, "kmeans_iterations": 1}
-        for name, low in (least | {"neighbours": 1, "workers": 0, "queue": 1, "retries": 0}).items():
+        for name, low in (least | {"neighbours": 1, "null_draws": 0, "workers": 0, "queue": 1, "retries": 0}).items():
             if getattr(self, name) < low:
                 raise UserError(f"eval.{name} is {getattr(self, name)}; it must be at least {low}.")
         if not self.tsne_perplexity > 0:

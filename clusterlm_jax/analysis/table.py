@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from clusterlm_jax.analysis.cells import Key, job_of, keys_of
@@ -37,19 +37,34 @@ def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
             ((run, seed, epoch, step, split, layer, label, reducer, score, value),) = csv.reader([line])
             yield ScoreRow(run, int(seed), int(epoch), int(step), split, layer, label, reducer, score, float(value))
         except (ValueError, csv.Error) as error:
-            raise UserError(f"{path} is damaged at line {number}: delete that line to score its cell again.") from error
+            raise UserError(
+                f"{path} is damaged at line {number}: delete all lines of its cell to score it again."
+            ) from error
 
 
 class ScoreTable:
     """The table while it grows: only whole cells, each once.
 
-    Opening drops what a killed process left of a cell.
+    A cell is written at once, so what a killed process left of one is at the end; opening drops it.
+
+    Raises:
+      UserError: if any other cell is incomplete.
     """
 
     def __init__(self, path: Path, spec: AnalysisSpec) -> None:
         self._path, self._spec = path, spec
-        self._done: set[Cell] = set()
-        self._keep_rows(lambda row: True)
+        cells = self._read()
+        missing = {cell: keys_of(cell, spec) - rows.keys() for cell, rows in cells.items()}
+        if cells and missing[last := next(reversed(cells))]:
+            del cells[last], missing[last]
+        for cell, keys in missing.items():
+            if keys:
+                raise UserError(
+                    f"{path} lacks {len(keys)} scores of the cell {cell.name} (the first: {' '.join(min(keys))}), so "
+                    "another version wrote it or it is damaged: use a new --workdir, or delete the file to score "
+                    "again where hidden states are kept."
+                )
+        self._keep(cells)
 
     def done(self, cell: Cell) -> bool:
         return cell in self._done
@@ -61,7 +76,7 @@ class ScoreTable:
           UserError: if they cannot be written, as on a full disk; the table is then as before.
         """
         rows = list(rows)
-        if {(row.label, row.score) for row in rows} != keys_of(cell.job, self._spec) or cell in self._done:
+        if {(row.label, row.score) for row in rows} != keys_of(cell, self._spec) or cell in self._done:
             raise ValueError(f"{cell.name}: not the rows of a new cell.")
         try:
             self._write(rows)
@@ -69,10 +84,11 @@ class ScoreTable:
             raise UserError(f"Scores could not be written to {self._path}: {error.strerror}.") from error
         self._done.add(cell)
 
-    def drop_after(self, epoch: int) -> None:
-        """Drops the rows of epochs later than `epoch`."""
-        if any(cell.epoch > epoch for cell in self._done):
-            self._keep_rows(lambda row: row.epoch <= epoch)
+    def drop_after(self, run: str, epoch: int) -> None:
+        """Drops the rows of a run, of all its seeds, of epochs later than `epoch`."""
+        late = {cell for cell in self._done if cell.run == run and cell.epoch > epoch}
+        if late:
+            self._keep({cell: rows for cell, rows in self._read().items() if cell not in late})
 
     def _write(self, rows: list[ScoreRow]) -> None:
         size = self._path.stat().st_size if self._path.exists() else 0
@@ -85,20 +101,20 @@ class ScoreTable:
                 os.truncate(self._path, size)
             raise
 
-    def _keep_rows(self, wanted: Callable[[ScoreRow], bool]) -> None:
-        """Reads the file and rewrites it without unwanted or repeated rows and incomplete cells, if it has any."""
-        self._done = set()
-        if not self._path.exists():
-            return
-        by_cell: dict[Cell, dict[Key, ScoreRow]] = collections.defaultdict(dict)
-        for row in filter(wanted, read_rows(self._path)):
+    def _read(self) -> dict[Cell, dict[Key, ScoreRow]]:
+        """Each cell's rows, cells in the order of the file; of repeated rows the first."""
+        cells: dict[Cell, dict[Key, ScoreRow]] = collections.defaultdict(dict)
+        for row in read_rows(self._path) if self._path.exists() else ():
             job = job_of(row.reducer, row.score)
             cell = Cell(row.run, row.seed, row.epoch, row.step, row.split, row.layer, job)
-            by_cell[cell].setdefault((row.label, row.score), row)
-        kept = {cell: rows for cell, rows in by_cell.items() if rows.keys() >= keys_of(cell.job, self._spec)}
-        self._done = set(kept)
-        text = HEADER + "".join(_lines(rows.values()) for rows in kept.values())
-        if text.encode() != self._path.read_bytes():
+            cells[cell].setdefault((row.label, row.score), row)
+        return cells
+
+    def _keep(self, cells: Mapping[Cell, Mapping[Key, ScoreRow]]) -> None:
+        """These cells are done, and nothing but them is in the file: it is rewritten if there is."""
+        self._done = set(cells)
+        text = HEADER + "".join(_lines(rows.values()) for rows in cells.values())
+        if self._path.exists() and text.encode() != self._path.read_bytes():
             write_atomically(self._path, lambda path: path.write_bytes(text.encode()))
 
 

@@ -9,9 +9,12 @@ inside an instance, so a packed batch computes what a padded one would.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 
-from clusterlm_jax.records import Batch, Dataset, UserError
+from clusterlm_jax.records import PADDING, Batch, Dataset, UserError
 
 ROW_MULTIPLE = 8  # row lengths are multiples of this
 UNITS = ("instance", "instruction")
@@ -82,6 +85,24 @@ def lay_out(
         for array in (place[1], place[2], prefix_end_I, dataset.labels["output"][instance_I])
     )
     return Batch(tokens, position, segment, branch, weight, row_SN, column_SN, prefix_SN, output_SN)
+
+
+def align(batches: Sequence[Batch]) -> Batch:
+    """Batches of several datasets -> one, stacked [dataset, ...]; what the smaller ones lack is padding."""
+
+    def stack(name: str) -> np.ndarray:
+        arrays = [getattr(batch, name) for batch in batches]
+        return stack_padded(arrays, fill=-1 if name == "row_N" else PADDING)
+
+    return Batch(*(stack(field.name) for field in dataclasses.fields(Batch)))
+
+
+def stack_padded(arrays: Sequence[np.ndarray], fill: int) -> np.ndarray:
+    """Arrays of one rank, filled up at the end of every axis to the largest, and stacked."""
+    stacked = np.full((len(arrays), *np.max([array.shape for array in arrays], axis=0)), fill, arrays[0].dtype)
+    for place, array in zip(stacked, arrays, strict=True):
+        place[tuple(map(slice, array.shape))] = array
+    return stacked
 
 
 def row_length(longest: int) -> int:

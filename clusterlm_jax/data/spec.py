@@ -21,6 +21,9 @@ class DataSpec:
     min_distributions_per_task: int = 1
     instructions_per_distribution: int = 10
     mappings_per_task: int = 5
+    # Unset: every distribution of a task has the same mappings. Else each has a task of its own; the similar tasks
+    # of one identity share so many mappings (B.1; the paper: 3).
+    shared_mappings: int | None = None
     validation_tasks: int = 10
     validation_instructions_per_distribution: int = 3  # withheld from training, with all mappings
     subset_composition: str = SUBSET_COMPOSITIONS[0]  # the paper's 180 is not recoverable from its text
@@ -39,6 +42,7 @@ class DataSpec:
     def __post_init__(self) -> None:
         self._check_counts()
         self._check_choices()
+        self._check_mappings()
         self._check_possible()
 
     @property
@@ -82,23 +86,38 @@ class DataSpec:
                 f"data.instruction_vocabulary_size is {self.instruction_vocabulary_size}; at most {len(SYMBOLS)}."
             )
 
+    def _check_mappings(self) -> None:
+        """Refuses mappings that no draw could find."""
+        if self.mappings_per_task > self.task_vocabulary_size:
+            raise UserError(
+                f"data.mappings_per_task is {self.mappings_per_task}, but a task's inputs are distinct "
+                f"and data.task_vocabulary_size offers {self.task_vocabulary_size}."
+            )
+        least, what = self.mappings_per_task, f"{self.mappings_per_task} mappings"
+        if self.shared_mappings is not None:
+            own = self.mappings_per_task - self.shared_mappings
+            if own < 1:
+                raise UserError(
+                    f"data.shared_mappings is {self.shared_mappings}; it must be below "
+                    f"data.mappings_per_task = {self.mappings_per_task}, so that similar tasks differ."
+                )
+            least = self.shared_mappings + own * self.min_distributions_per_task
+            what = (
+                f"{self.shared_mappings} shared mappings and {own} more for each of at least "
+                f"{self.min_distributions_per_task} distributions"
+            )
+        needed, pairs = self.number_of_tasks * least, self.task_vocabulary_size**2
+        if needed > pairs:
+            raise UserError(
+                f"{self.number_of_tasks} tasks of {what} need {needed} distinct input-output pairs, "
+                f"but data.task_vocabulary_size = {self.task_vocabulary_size} gives {pairs}."
+            )
+
     def _check_possible(self) -> None:
         """Refuses what no draw could satisfy, before any work."""
-        pairs = self.task_vocabulary_size**2
-        mappings = self.number_of_tasks * self.mappings_per_task
         withheld = self.validation_instructions_per_distribution
         available = self.instructions_per_distribution - withheld
         for wrong, sentence in (
-            (
-                self.mappings_per_task > self.task_vocabulary_size,
-                f"data.mappings_per_task is {self.mappings_per_task}, but a task's inputs are distinct "
-                f"and data.task_vocabulary_size offers {self.task_vocabulary_size}.",
-            ),
-            (
-                mappings > pairs,
-                f"{self.number_of_tasks} tasks of {self.mappings_per_task} mappings need {mappings} distinct "
-                f"input-output pairs, but data.task_vocabulary_size = {self.task_vocabulary_size} gives {pairs}.",
-            ),
             (
                 2 * self.hard_tasks > self.number_of_tasks,
                 f"data.hard_tasks is {self.hard_tasks}: each is made from a regular task of its own, "

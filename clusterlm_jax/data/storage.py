@@ -80,18 +80,26 @@ def digest(dataset: Dataset) -> str:
 
 
 def statistics(dataset: Dataset) -> dict[str, float]:
-    """Sizes of a dataset for people and for tables 2 and 3: instances by split, identities, lengths in symbols."""
+    """Sizes of a dataset for people and for tables 2 and 3: instances by split, identities, lengths in symbols.
+
+    `tasks` counts identities and `similar_tasks` functions: as many, unless similar tasks share an identity (B.1). Then
+    `outputs_per_input_mean`, of a task identity, is above 1.
+    """
     labels = dataset.labels
-    mappings = np.unique(np.stack([labels["mapping"], labels["input"]]), axis=1)
+    questions = np.unique(np.stack([labels["task"], labels["input"]]), axis=1)
+    pairs = np.unique(np.stack([labels["distribution"], labels["mapping"]]), axis=1)
+    functions = {tuple(pairs[1, pairs[0] == distribution].tolist()) for distribution in np.unique(pairs[0])}
     return {
         **{name: len(index) for name, index in dataset.splits.items()},
         "tasks": len(np.unique(labels["task"])),
+        "similar_tasks": len(functions),
         "hard_tasks": len(np.unique(labels["task"][labels["original"] >= 0])),
         "distributions": len(dataset.expressions),
         "instructions": len(np.unique(labels["instruction"])),
         "length_mean": float(dataset.length_N.mean()),
         "length_max": int(dataset.length_N.max()),
-        "tasks_per_input_mean": mappings.shape[1] / len(np.unique(mappings[1])),
+        "tasks_per_input_mean": questions.shape[1] / len(np.unique(questions[1])),
+        "outputs_per_input_mean": len(np.unique(labels["mapping"])) / questions.shape[1],
     }
 
 
@@ -105,7 +113,10 @@ def _text(dataset: Dataset, instance: int) -> str:
 
 
 def _tasks_json(dataset: Dataset) -> str:
-    """Tasks with their mappings and distributions; distributions with their expression and instructions."""
+    """Tasks with their mappings and distributions; distributions with their expression and instructions.
+
+    Mappings that all distributions of a task share stand with the task; what a distribution has beside them, with it.
+    """
     labels = dataset.labels
     withheld = set(labels["instruction"][dataset.splits["validation"]].tolist())
     tasks: dict[int, dict] = {}
@@ -115,15 +126,23 @@ def _tasks_json(dataset: Dataset) -> str:
         task = tasks.setdefault(row["task"], {"mappings": {}, "distributions": {}})
         if row["original"] >= 0:
             task["hard_example_of"] = row["original"]
-        name = symbol_name(dataset.vocabulary, row["input"])
-        task["mappings"][name] = symbol_name(dataset.vocabulary, row["output"])
         entry = task["distributions"].setdefault(
             row["distribution"],
-            {"expression": dataset.expressions[row["distribution"]], "training": [], "validation": []},
+            {"expression": dataset.expressions[row["distribution"]], "training": [], "validation": [], "mappings": {}},
         )
+        name = symbol_name(dataset.vocabulary, row["input"])
+        entry["mappings"][name] = symbol_name(dataset.vocabulary, row["output"])
         group = entry["validation" if row["instruction"] in withheld else "training"]
         if (text := _text(dataset, instance)) not in group:
             group.append(text)
+    for task in tasks.values():
+        entries = task["distributions"].values()
+        common = set.intersection(*(set(entry["mappings"].items()) for entry in entries))
+        for entry in entries:
+            pairs = entry.pop("mappings").items()
+            task["mappings"] |= dict(pair for pair in pairs if pair in common)
+            if own := dict(pair for pair in pairs if pair not in common):
+                entry["mappings"] = own
     return json.dumps(tasks, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,20 +16,30 @@ MAPPING_DRAWS = 200
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """Instructions of one task from one regular expression; `withheld` ones are for validation."""
+    """Instructions of one task from one regular expression; `withheld` ones are for validation.
+
+    Where similar tasks share an identity, `function` says which of them the instructions stand for.
+    """
 
     task: int
     expression: str
     instructions: tuple[str, ...]
     withheld: tuple[str, ...] = ()
+    function: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A function on a few symbols; `original` is the task a hard one was made from, else -1."""
+    """A task identity: a function on a few symbols, or several similar ones (B.1).
+
+    Attributes:
+      inputs: symbols, the same for every function.
+      outputs: symbols [function][input].
+      original: the task a hard one was made from, else -1.
+    """
 
     inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
+    outputs: tuple[tuple[int, ...], ...]
     original: int = -1
 
 
@@ -36,64 +47,110 @@ def synthesise(spec: DataSpec, seed: int) -> Dataset:
     """The dataset of one seed: the same bytes in any process.
 
     Tasks come first (regular, then hard), then the distributions of regular tasks, then what validation withholds,
-    then the hard examples, made from training instructions only.
+    then the hard examples, made from training instructions only. With `spec.shared_mappings`, each distribution has a
+    task of its own, similar to the others of its identity; then their number is drawn before the tasks.
 
     Raises:
       UserError: if the vocabulary is too small for the tasks or the expressions too narrow for the instructions.
     """
     rng = np.random.default_rng([seed, 0])
     grammar = Grammar(spec, seed=int(rng.integers(2**63)))
-    tasks = draw_tasks(spec, rng)
-    regular = draw_distributions(spec, rng, grammar)
+    if spec.shared_mappings is None:
+        tasks = draw_tasks(spec, rng, [1] * spec.regular_tasks)
+        counts = draw_distribution_counts(spec, rng)
+    else:
+        counts = draw_distribution_counts(spec, rng)
+        tasks = draw_tasks(spec, rng, counts)
+    regular = draw_distributions(spec, grammar, counts)
     validation = frozenset(rng.choice(spec.regular_tasks, spec.validation_tasks, replace=False).tolist())
     kept = [_withhold(d, spec, rng) if d.task in validation else d for d in regular]
     hard, originals = draw_hard_examples(spec, rng, grammar, tasks, kept)
     return assemble(spec, tasks, [*kept, *hard], originals)
 
 
-def draw_tasks(spec: DataSpec, rng: np.random.Generator) -> list[Task]:
-    """Regular tasks, then hard ones with the inputs of their originals; no two tasks share a mapping."""
+def draw_distribution_counts(spec: DataSpec, rng: np.random.Generator) -> list[int]:
+    """How many instruction distributions each regular task has."""
+    low, high = spec.min_distributions_per_task, spec.max_distributions_per_task
+    return [int(rng.integers(low, high, endpoint=True)) for _ in range(spec.regular_tasks)]
+
+
+def draw_tasks(spec: DataSpec, rng: np.random.Generator, functions: Sequence[int]) -> list[Task]:
+    """Regular tasks, then hard ones with the inputs of their originals; no two tasks share a mapping.
+
+    Args:
+      functions: how many each regular task has. A hard task has as many as its original, with the same inputs in the
+        shared mappings: only the outputs differ.
+
+    Raises:
+      UserError: if no assignment is found within a bound.
+    """
     for _ in range(MAPPING_DRAWS):
-        tasks: list[Task] = []
+        tasks: dict[int, Task] = {}
         free = np.ones((spec.task_vocabulary_size, spec.task_vocabulary_size), bool)  # [input, output]
-        originals = rng.choice(spec.regular_tasks, spec.hard_tasks, replace=False)
-        for original in [-1] * spec.regular_tasks + originals.tolist():
-            inputs = tasks[original].inputs if original >= 0 else None
-            if (task := _draw_task(spec, rng, free, inputs, original)) is None:
+        originals = [-1] * spec.regular_tasks
+        originals += rng.choice(spec.regular_tasks, spec.hard_tasks, replace=False).tolist()
+        order = list(range(spec.number_of_tasks))
+        if spec.shared_mappings is not None:
+            # Similar tasks fill most of the pairs: whoever uses the same inputs twice goes first, or finds too few.
+            order.sort(key=lambda identity: originals[identity] < 0 and identity not in originals)
+        for identity in order:
+            original = originals[identity]
+            count = functions[identity if original < 0 else original]
+            inputs = _draw_inputs(spec, rng, free, count) if original < 0 else tasks[original].inputs
+            if inputs is None or (outputs := _draw_outputs(spec, rng, free, inputs, count)) is None:
                 break
-            tasks.append(task)
+            tasks[identity] = Task(inputs, outputs, original)
         else:
-            return tasks
+            return [tasks[identity] for identity in range(spec.number_of_tasks)]
+    also = "" if spec.shared_mappings is None else " or data.max_distributions_per_task"
     raise UserError(
-        f"No assignment of distinct mappings to {spec.number_of_tasks} tasks was found in {MAPPING_DRAWS} draws: "
-        f"raise data.task_vocabulary_size (now {spec.task_vocabulary_size}) or lower data.mappings_per_task."
+        f"No assignment of distinct mappings to {spec.number_of_tasks} tasks was found in {MAPPING_DRAWS} draws: raise "
+        f"data.task_vocabulary_size (now {spec.task_vocabulary_size}) or lower data.mappings_per_task{also}."
     )
 
 
-def _draw_task(spec, rng, free: np.ndarray, inputs: tuple[int, ...] | None, original: int) -> Task | None:
-    """One task out of the free (input, output) pairs, which it uses up; None where too few are left."""
-    if inputs is None:
-        candidates = np.flatnonzero(free.any(axis=1))
-        if len(candidates) < spec.mappings_per_task:
+def _draw_inputs(spec: DataSpec, rng: np.random.Generator, free: np.ndarray, functions: int) -> tuple[int, ...] | None:
+    """Inputs with enough free outputs, those of shared mappings last; None where there are too few."""
+    inputs: tuple[int, ...] = ()
+    shared = spec.shared_mappings or 0
+    for number, outputs in ((spec.mappings_per_task - shared, functions), (shared, 1)):
+        enough = free.sum(axis=1) >= outputs
+        enough[list(inputs)] = False
+        if enough.sum() < number:
             return None
-        inputs = tuple(rng.choice(candidates, spec.mappings_per_task, replace=False).tolist())
-    if not free[list(inputs)].any(axis=1).all():
+        inputs += tuple(rng.choice(np.flatnonzero(enough), number, replace=False).tolist())
+    return inputs
+
+
+def _draw_outputs(
+    spec: DataSpec, rng: np.random.Generator, free: np.ndarray, inputs: tuple[int, ...], functions: int
+) -> tuple[tuple[int, ...], ...] | None:
+    """Outputs [function][input] out of the free pairs, which they use up; None where there are too few.
+
+    An input has an output for each function, but for the last `spec.shared_mappings`, which have one for all.
+    """
+    shared = spec.shared_mappings or 0
+    number_I = [functions] * (len(inputs) - shared) + [1] * shared
+    if (free[list(inputs)].sum(axis=1) < number_I).any():
         return None
-    outputs = tuple(int(rng.choice(np.flatnonzero(free[symbol]))) for symbol in inputs)
-    free[list(inputs), list(outputs)] = False
-    return Task(inputs, outputs, original)
+    outputs_IF = []
+    for symbol, number in zip(inputs, number_I, strict=True):
+        outputs = rng.choice(np.flatnonzero(free[symbol]), number, replace=False)
+        free[symbol, outputs] = False
+        outputs_IF.append(np.broadcast_to(outputs, functions).tolist())
+    return tuple(zip(*outputs_IF, strict=True))
 
 
-def draw_distributions(spec: DataSpec, rng: np.random.Generator, grammar: Grammar) -> list[Distribution]:
-    """The instruction distributions of the regular tasks; no instruction occurs twice."""
+def draw_distributions(spec: DataSpec, grammar: Grammar, counts: Sequence[int]) -> list[Distribution]:
+    """The instruction distributions of the regular tasks, `counts` of each; no instruction occurs twice."""
     taken: set[str] = set()
     distributions = []
-    for task in range(spec.regular_tasks):
-        count = rng.integers(spec.min_distributions_per_task, spec.max_distributions_per_task, endpoint=True)
-        for _ in range(count):
+    for task, count in enumerate(counts):
+        for number in range(count):
             expression, instructions = grammar.distribution(spec.instructions_per_distribution, taken)
             taken.update(instructions)
-            distributions.append(Distribution(task, expression, instructions))
+            function = 0 if spec.shared_mappings is None else number
+            distributions.append(Distribution(task, expression, instructions, function=function))
     return distributions
 
 
@@ -132,7 +189,7 @@ def draw_hard_examples(
                     "raise data.instruction_vocabulary_size or data.shortest_instruction."
                 )
             originals += altered
-            hard.append(Distribution(identity, source.expression, tuple(altered.values())))
+            hard.append(Distribution(identity, source.expression, tuple(altered.values()), function=source.function))
     return hard, frozenset(originals)
 
 
@@ -145,6 +202,7 @@ def assemble(
     hard = {identity for identity, task in enumerate(tasks) if task.original >= 0}
     sources = {task.original for task in tasks if task.original >= 0}
     rows, sequences, split_of = [], [], []
+    mapping_ids: dict[tuple[int, int], int] = {}  # a mapping belongs to one task
     texts = [
         (text, index, withheld)
         for index, d in enumerate(distributions)
@@ -156,9 +214,9 @@ def assemble(
         task = tasks[identity]
         everything = spec.subset_composition == "all_available" and identity in sources
         in_subset = not withheld and (identity in hard or text in originals or everything)
-        for number, (x, y) in enumerate(zip(task.inputs, task.outputs, strict=True)):
+        for x, y in zip(task.inputs, task.outputs[distributions[index].function], strict=True):
             pair = vocabulary.task_token(x), vocabulary.task_token(y)
-            mapping = identity * spec.mappings_per_task + number
+            mapping = mapping_ids.setdefault(pair, len(mapping_ids))
             rows.append((identity, index, mapping, instruction, *pair, task.original))
             sequences.append([*(token[symbol] for symbol in text), *pair])
             split_of.append((not withheld, in_subset, withheld))

@@ -1,38 +1,46 @@
-"""The paper's claims of sections 3.2, 3.3 and G.4, each beside our numbers and a verdict by a printed rule."""
+"""The paper's claims of sections 3.2, 3.3, B.1 and G, each beside our numbers and a verdict by a printed rule."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from clusterlm_jax.report import measures
+from clusterlm_jax.report import evidence, measures
+from clusterlm_jax.report.evidence import MAJORITY
 from clusterlm_jax.report.measures import CLEAR, HIGH, MARGIN, NEAR_ZERO, ORDERED, STRONG, Finding
 from clusterlm_jax.report.run import NotRun, Run
 
-VERDICTS = SAME, NOT_SEEN, NOT_RUN = "same direction", "not seen", "not run"
+VERDICTS = SAME, MIXED, NOT_SEEN, NOT_RUN = "same direction", "mixed", "not seen", "not run"
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
     """What the paper says and where, the rule for our verdict, and the function that applies it.
 
-    `measure` raises `NotRun` where the run lacks what the rule needs.
+    `measure` raises `NotRun` where the run lacks what the rule needs. A claim about `all_seeds` is judged once, by what
+    they are together.
     """
 
     paper: str
     where: str
     rule: str
     measure: Callable[[Run], Finding]
+    all_seeds: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """A claim with its verdict, one of `SAME`, `NOT_SEEN`, `NOT_RUN`, and the numbers behind it."""
+    """A claim with its verdict, one of `VERDICTS`, and the numbers behind it.
+
+    Of several seeds, `by_seed` has the verdict of each; the verdict is theirs where they agree, and the numbers are
+    those of their mean.
+    """
 
     claim: Claim
     verdict: str
     numbers: tuple[str, ...]
+    by_seed: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
 
 CLAIMS = (
@@ -84,8 +92,22 @@ CLAIMS = (
     Claim(
         paper="Hard examples end in other clusters than the examples they were made from.",
         where="3.2",
-        rule=f"The training subset holds hard tasks; its task F1 at the last epoch is above {HIGH} in the best block.",
-        measure=measures.hard_examples,
+        rule=(
+            "At the last epoch, in the block with the best task F1 of the training subset, more than "
+            f"{MAJORITY:.0%} of the hard examples share a cluster with more of their own task than of their "
+            "original's, and fewer with more of their original's."
+        ),
+        measure=evidence.hard_examples,
+    ),
+    Claim(
+        paper="This eliminates the possibility that instances are grouped by similar instructions alone.",
+        where="3.2; argued from the hard examples",
+        rule=(
+            f"At the last epoch the best block's task F1 is over {MARGIN} above each null baseline, on both splits: "
+            "the instructions' symbols without a model, the untrained model's best block, whole distributions dealt "
+            "anew to the tasks, and labels dealt anew to the instances."
+        ),
+        measure=evidence.not_by_surface,
     ),
     Claim(
         paper="The clusters persist and even improve long after the early-stopping point.",
@@ -107,6 +129,18 @@ CLAIMS = (
             "at every epoch until the rise. How abrupt the rise is, the epochs say."
         ),
         measure=measures.abrupt_rise,
+    ),
+    Claim(
+        paper=(
+            "The model first learns to identify tasks (clusters), which then lets it solve them: clusters by task "
+            "appear before the accuracy rises."
+        ),
+        where="3.2, figure 3; a hypothesis there",
+        rule=(
+            "Task clusters of validation have covered half the way from their first to their highest F1 (best block of "
+            "each epoch) strictly before the accuracy has covered half of its own."
+        ),
+        measure=evidence.clusters_before_accuracy,
     ),
     Claim(
         paper=(
@@ -132,6 +166,28 @@ CLAIMS = (
         ),
         measure=measures.correlates,
     ),
+    Claim(
+        paper="Over three seeds results vary more on the training subset, from learning the hard examples.",
+        where="G.2, figure 11",
+        rule=(
+            "The standard deviation over the seeds of task F1 (mean of the blocks and of the epochs from the best one "
+            "on) is larger on the training subset. Whether the seeds agree, the other verdicts say."
+        ),
+        measure=evidence.varies_on_training_subset,
+        all_seeds=True,
+    ),
+    Claim(
+        paper=(
+            "Instances of similar tasks (one task identity) cluster together, and those of identical tasks (one "
+            "distribution) form more specific, lower-level clusters."
+        ),
+        where="B.1, figure 14",
+        rule=(
+            "The tasks are similar; at the last epoch the best block's task F1 and distribution F1 are above "
+            f"{CLEAR}, and {MARGIN} above layer 0, on both splits."
+        ),
+        measure=evidence.similar_tasks,
+    ),
 )
 
 
@@ -141,8 +197,23 @@ def judge(run: Run) -> tuple[Judgement, ...]:
 
 
 def _judge(claim: Claim, run: Run) -> Judgement:
+    verdict, numbers = _apply(claim, run)
+    if claim.all_seeds or not run.members:
+        return Judgement(claim, verdict, numbers)
+    by_seed = {seed: _apply(claim, member)[0] for seed, member in zip(run.seeds, run.members, strict=True)}
+    return Judgement(claim, _together(set(by_seed.values())), numbers, by_seed)
+
+
+def _apply(claim: Claim, run: Run) -> tuple[str, tuple[str, ...]]:
     try:
         finding = claim.measure(run)
     except NotRun as reason:
-        return Judgement(claim, NOT_RUN, (f"Not run: {reason}.",))
-    return Judgement(claim, SAME if finding.seen else NOT_SEEN, finding.numbers)
+        return NOT_RUN, (f"Not run: {reason}.",)
+    return SAME if finding.seen else NOT_SEEN, finding.numbers
+
+
+def _together(verdicts: set[str]) -> str:
+    """The verdict of seeds that agree, or `MIXED`; where none says the same, one that was not run changes nothing."""
+    if len(verdicts) == 1:
+        return verdicts.pop()
+    return MIXED if SAME in verdicts else NOT_SEEN

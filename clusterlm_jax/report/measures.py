@@ -84,7 +84,7 @@ def clusters_by(run: Run, label: str, threshold: float) -> Finding:
     last = run.moments["last"]
     seen, numbers = [], []
     for split in SPLITS:
-        layer, value = _best_block(run, label, split, last)
+        layer, value = run.best_block(label, split, last)
         baseline = run.mean("f1", label, split, ("0",), (last,))
         seen.append(value > threshold and value > baseline + MARGIN)
         numbers.append(
@@ -97,15 +97,6 @@ def validation_above(run: Run) -> Finding:
     means = {s: run.mean("f1", "distribution_mapping", s, run.blocks, run.late_epochs) for s in SPLITS}
     words = ", ".join(f"{SPLIT_WORDS[split]} {value:.2f}" for split, value in means.items())
     return Finding(means["validation"] > means["training_subset"], (f"Mean over the blocks and late epochs: {words}.",))
-
-
-def hard_examples(run: Run) -> Finding:
-    hard = run.facts.get("dataset", {}).get("hard_tasks")
-    if not hard:
-        raise NotRun("the data has no hard examples" if hard == 0 else "run.json does not say whether there are any")
-    layer, value = _best_block(run, "task", "training_subset", run.moments["last"])
-    number = f"Training subset, with {hard} hard tasks, epoch {run.moments['last']}: {value:.2f} (layer {layer})."
-    return Finding(value > HIGH, (number,))
 
 
 def persists(run: Run) -> Finding:
@@ -186,13 +177,6 @@ def _ends(run: Run) -> tuple[int, int]:
     if len(run.epochs) < 2:
         raise NotRun("fewer than two epochs have been analysed")
     return run.epochs[0], run.epochs[-1]
-
-
-def _best_block(run: Run, label: str, split: str, epoch: int) -> tuple[str, float]:
-    """The block with the highest F1 at an epoch, and its F1."""
-    return max(
-        ((layer, run.mean("f1", label, split, (layer,), (epoch,))) for layer in run.blocks), key=lambda pair: pair[1]
-    )
 
 
 def _change(run: Run, layer: str, first: int, last: int) -> float:

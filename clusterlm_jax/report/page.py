@@ -14,9 +14,9 @@ import matplotlib
 from clusterlm_jax.records import SPLITS, write_atomically
 from clusterlm_jax.report import claims, style, tables
 from clusterlm_jax.report.claims import Judgement
-from clusterlm_jax.report.gallery import FIGURES, FigureEntry
+from clusterlm_jax.report.gallery import FIGURES, FigureEntry, heading
 from clusterlm_jax.report.plain import in_plain_words
-from clusterlm_jax.report.reading import read_run
+from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.spec import FORMATS, ReportSpec
 from clusterlm_jax.report.tables import TABLES, Table, TableEntry
@@ -56,7 +56,7 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
     Raises:
       UserError: there is no such work directory, or a file in it is damaged.
     """
-    run = read_run(workdir)
+    run = mean_run(read_runs(workdir))
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **style.STYLE}):
         shown_figures = [_write_figure(entry, run, spec, workdir / "figures") for entry in FIGURES]
     shown_tables = [_write_table(entry, run, workdir / "tables") for entry in TABLES]
@@ -71,6 +71,7 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
         plain_words=in_plain_words(run),
         judgements=judgements,
         figures=shown_figures,
+        headings={entry.name: heading(entry, run) for entry in FIGURES},
         tables=shown_tables,
         configuration=json.dumps(run.config, indent=2, sort_keys=True),
         environment=json.dumps(run.environment, indent=2, sort_keys=True),
@@ -125,20 +126,23 @@ def _headline(run: Run, judgements: Sequence[Judgement]) -> list[tuple[str, str]
         ("Trained", _trained_words(run)),
         ("Best validation accuracy", _accuracy_words(run)),
         *((f"Highest task F1, {SPLIT_WORDS[split]}", _clusters_words(run, split)) for split in SPLITS),
-        ("The paper's claims", _verdict_words(judgements)),
+        ("The paper's claims", _verdict_words(run, judgements)),
         ("Wall time by stage", ", ".join(f"{stage} {_time(s)}" for stage, s in run.seconds.items()) or "not run"),
     ]
 
 
-def _verdict_words(judgements: Sequence[Judgement]) -> str:
+def _verdict_words(run: Run, judgements: Sequence[Judgement]) -> str:
     verdicts = [judgement.verdict for judgement in judgements]
-    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in claims.VERDICTS)
+    possible = [verdict for verdict in claims.VERDICTS if run.members or verdict != claims.MIXED]
+    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in possible)
 
 
 def _run_words(run: Run) -> str:
-    others = f" of {', '.join(map(str, run.seeds))}" if len(run.seeds) > 1 else ""
+    seeds = f"seed {run.seeds[0]}"
+    if run.members:
+        seeds = f"mean of the seeds {', '.join(map(str, run.seeds))}"
     experiment = run.config.get("experiment")
-    return f"{run.name}{f' ({experiment})' if experiment else ''}, seed {run.seed}{others}"
+    return f"{run.name}{f' ({experiment})' if experiment else ''}, {seeds}"
 
 
 def _model_words(model: dict) -> str:
@@ -159,8 +163,12 @@ def _trained_words(run: Run) -> str:
 
 
 def _accuracy_words(run: Run) -> str:
-    accuracy = run.metrics.get("validation_accuracy", {}).get(run.best_epoch)
-    return "not run" if accuracy is None else f"{accuracy:.3f} at epoch {run.best_epoch} (the paper's best epoch: 51)"
+    seeds = [
+        f"{accuracy:.3f} at epoch {member.best_epoch}" + (f" (seed {seed})" if run.members else "")
+        for seed, member in zip(run.seeds, run.each_seed, strict=True)
+        if (accuracy := member.metrics.get("validation_accuracy", {}).get(member.best_epoch)) is not None
+    ]
+    return f"{', '.join(seeds)} (the paper's best epoch: 51)" if seeds else "not run"
 
 
 def _clusters_words(run: Run, split: str) -> str:

@@ -1,10 +1,13 @@
-"""What a run shows, in plain words with its numbers: the first thing a reader of the page reads."""
+"""What a run shows, in plain words with its numbers: the first thing a reader of the page reads.
+
+Of several seeds, the numbers are those of their mean.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-
+from clusterlm_jax.report.evidence import hard_shares
 from clusterlm_jax.report.measures import HIGH, MARGIN
+from clusterlm_jax.report.nulls import NULLS, null_values
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.words import INPUT_REMOVED, REDUCERS, layer_words
 
@@ -14,7 +17,7 @@ SPLIT = "validation"
 def in_plain_words(run: Run) -> list[str]:
     """A few sentences on the validation split; those whose numbers are not there are left out."""
     sentences = []
-    for sentence in (_task_clusters, _why, _beneath, _finer, _neighbours):
+    for sentence in (_task_clusters, _surface, _why, _beneath, _finer, _hard, _neighbours):
         try:
             sentences.append(sentence(run))
         except NotRun:
@@ -32,9 +35,21 @@ def _task_clusters(run: Run) -> str:
     )
 
 
+def _surface(run: Run) -> str:
+    layer, value, _ = _best_block(run, "task", run.reducer)
+    nulls = null_values(run, "f1", SPLIT, layer, run.moments["last"])
+    if None in nulls.values():
+        raise NotRun("the null baselines have not been scored")
+    words = ", ".join(f"{NULLS[name]} {null:.2f}" for name, null in nulls.items())
+    if value > max(nulls.values()) + MARGIN:
+        return f"What holds no clusters by task scores less ({words}): similar instructions do not explain it."
+    return f"What holds no clusters by task scores hardly less ({words}): similar instructions could explain it."
+
+
 def _why(run: Run) -> str:
+    last = run.moments["last"]
     shares = {
-        label: [_last(run, "variance_share", label, layer, "none") for layer in _blocks(run)]
+        label: [run.mean("variance_share", label, SPLIT, (block,), (last,)) for block in run.blocks]
         for label in ("input", "task", "distribution")
     }
     words = {label: f"{min(values):.2f} to {max(values):.2f}" for label, values in shares.items()}
@@ -48,13 +63,20 @@ def _why(run: Run) -> str:
 def _beneath(run: Run) -> str:
     """Judged by the mean over the blocks: the best of several noisy ones is high by choice."""
     layer, best, _ = _best_block(run, "task", INPUT_REMOVED)
-    after, before = (_mean(run, INPUT_REMOVED, moment) for moment in ("last", "first"))
-    grow = after > before + MARGIN and after > _mean(run, run.reducer, "last") + MARGIN
+    after, before, shown = (
+        run.mean("f1", "task", SPLIT, run.blocks, (run.moments[moment],), reducer)
+        for moment, reducer in (("last", INPUT_REMOVED), ("first", INPUT_REMOVED), ("last", run.reducer))
+    )
+    if after <= before + MARGIN:
+        words = "beneath the input symbol, clusters by task do not grow with training"
+    elif after <= shown + MARGIN:
+        words = "clusters by task grow there too, but hardly above those with the input symbol"
+    else:
+        words = "beneath the input symbol, clusters by task do grow with training"
     return (
         f"Without the mean state of its input symbol over the training set, the same clustering gives {after:.2f} on "
         f"average over the blocks ({best:.2f} at {layer_words(layer)}), after {before:.2f} at epoch "
-        f"{run.moments['first']}: beneath the input symbol, clusters by task {'do' if grow else 'do not'} grow with "
-        "training."
+        f"{run.moments['first']}: {words}."
     )
 
 
@@ -63,6 +85,15 @@ def _finer(run: Run) -> str:
     return (
         f"Clusters by distribution and mapping together reach an F1 of {after:.2f} ({layer_words(layer)}), "
         f"after {before:.2f} at epoch {run.moments['first']}."
+    )
+
+
+def _hard(run: Run) -> str:
+    layer, own, original = hard_shares(run)
+    return (
+        f"Of the hard examples, made from others by one symbol of the instruction, {own:.0%} are clustered with their "
+        f"own task rather than their original's, {original:.0%} the other way round (training subset, "
+        f"{layer_words(layer)}, last epoch)."
     )
 
 
@@ -79,28 +110,5 @@ def _neighbours(run: Run) -> str:
 
 def _best_block(run: Run, label: str, reducer: str) -> tuple[str, float, float]:
     """The block of the best F1 at the last epoch, that F1, and the block's at the first."""
-    after = {layer: _last(run, "f1", label, layer, reducer) for layer in _blocks(run)}
-    layer = max(after, key=after.__getitem__)
-    return layer, after[layer], _at(run, "f1", label, layer, reducer, "first")
-
-
-def _mean(run: Run, reducer: str, moment: str) -> float:
-    """Mean task F1 of the blocks."""
-    return float(np.mean([_at(run, "f1", "task", layer, reducer, moment) for layer in _blocks(run)]))
-
-
-def _blocks(run: Run) -> tuple[str, ...]:
-    if not run.blocks:
-        raise NotRun("no block of the model has been analysed")
-    return run.blocks
-
-
-def _last(run: Run, score: str, label: str, layer: str, reducer: str) -> float:
-    return _at(run, score, label, layer, reducer, "last")
-
-
-def _at(run: Run, score: str, label: str, layer: str, reducer: str, moment: str) -> float:
-    value = run.curve(score, label, SPLIT, layer, reducer).get(run.moments[moment])
-    if value is None:
-        raise NotRun(f"{score} by {label} is not scored")
-    return value
+    layer, after = run.best_block(label, SPLIT, run.moments["last"], reducer)
+    return layer, after, run.mean("f1", label, SPLIT, (layer,), (run.moments["first"],), reducer)

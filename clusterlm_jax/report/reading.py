@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clusterlm_jax.analysis.table import read_rows
 from clusterlm_jax.records import ScoreRow, UserError
-from clusterlm_jax.report.run import Curve, Key, Run
+from clusterlm_jax.report.run import Curve, Key, NotRun, Run
 from clusterlm_jax.workdir import read_json, read_jsonl
 
-MAIN = "main"
+MAIN, SYMBOLS = "main", "null/symbols"
+SECTIONS_BY_SEED = ("dataset", "training", "best")  # of run.json
 
 
-def read_run(workdir: Path) -> Run:
-    """Reads the main run of a work directory; what is not there yet is left empty.
+def read_runs(workdir: Path) -> tuple[Run, ...]:
+    """The main run of a work directory, one for each seed, lowest first; what is not there yet is left empty.
 
     Raises:
       UserError: there is no such directory, or a file in it is damaged.
@@ -26,28 +30,86 @@ def read_run(workdir: Path) -> Run:
     if not workdir.is_dir():
         raise UserError(f"There is no work directory {workdir}; run the earlier stages first.")
     scores = workdir / "scores.csv"
-    rows = [row for row in read_rows(scores) if row.run == MAIN] if scores.exists() else []
+    rows = read_rows(scores) if scores.exists() else []
     records = [record for record in read_jsonl(workdir / "metrics.jsonl") if record["run"] == MAIN]
-    seeds = tuple(sorted({row.seed for row in rows} | {record["seed"] for record in records})) or (0,)
-    return Run(
-        name=workdir.resolve().name,
-        seed=seeds[0],
-        seeds=seeds,
-        curves=_curves(row for row in rows if row.seed == seeds[0]),
-        metrics=_metrics(record for record in records if record["seed"] == seeds[0]),
-        facts=read_json(workdir / "run.json"),
-        config=read_json(workdir / "config.json"),
-        environment=read_json(workdir / "env.json"),
-        seconds=_seconds(read_jsonl(workdir / "timings.jsonl")),
-        embeddings=_embeddings(workdir / "embeddings" / MAIN / f"seed={seeds[0]}"),
+    facts = read_json(workdir / "run.json")
+    seeds = sorted({row.seed for row in rows} | {record["seed"] for record in records}) or [0]
+    shared = {
+        "name": workdir.resolve().name,
+        "config": read_json(workdir / "config.json"),
+        "environment": read_json(workdir / "env.json"),
+        "seconds": _seconds(read_jsonl(workdir / "timings.jsonl")),
+    }
+    runs = tuple(
+        Run(
+            seeds=(seed,),
+            curves=_curves(row for row in rows if row.seed == seed and row.run == MAIN),
+            metrics=_metrics(record for record in records if record["seed"] == seed),
+            symbols=_values(row for row in rows if row.seed == seed and row.run == SYMBOLS),
+            facts=facts | {name: facts.get(name, {}).get(str(seed), {}) for name in SECTIONS_BY_SEED},
+            embeddings=_embeddings(workdir / "embeddings" / MAIN / f"seed={seed}"),
+            **shared,
+        )
+        for seed in seeds
+    )
+    return _with_one_reducer(runs)
+
+
+def _with_one_reducer(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """All seeds with the reducer that is better for their mean, so that their numbers can stand side by side."""
+    if len(runs) == 1:
+        return runs
+    try:
+        reducer = mean_run(runs).reducer
+    except NotRun:
+        return runs
+    return tuple(dataclasses.replace(run, common_reducer=reducer) for run in runs)
+
+
+def mean_run(runs: Sequence[Run]) -> Run:
+    """The mean of several seeds, with the sample standard deviation beside it; a single one is itself.
+
+    Curves are those all seeds have, over the epochs all of them have; embeddings and sizes are the first seed's.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    curves, curve_deviations = _over_seeds([run.curves for run in runs])
+    metrics, metric_deviations = _over_seeds([run.metrics for run in runs])
+    shared = set.intersection(*(set(run.symbols) for run in runs))
+    return dataclasses.replace(
+        runs[0],
+        seeds=tuple(seed for run in runs for seed in run.seeds),
+        curves=curves,
+        metrics=metrics,
+        symbols={key: float(np.mean([run.symbols[key] for run in runs])) for key in shared},
+        facts={name: value for name, value in runs[0].facts.items() if name != "best"},  # the mean has its own
+        deviations=curve_deviations | metric_deviations,
+        members=tuple(runs),
     )
 
 
+def _over_seeds(curves_S: Sequence[Mapping[Any, Curve]]) -> tuple[dict[Any, Curve], dict[Any, Curve]]:
+    """Mean and sample standard deviation of curves, by name."""
+    means, deviations = {}, {}
+    for key in set.intersection(*(set(curves) for curves in curves_S)):
+        epochs = sorted(set.intersection(*(set(curves[key]) for curves in curves_S)))
+        value_SE = np.array([[curves[key][epoch] for epoch in epochs] for curves in curves_S])
+        means[key] = dict(zip(epochs, value_SE.mean(axis=0).tolist(), strict=True))
+        deviations[key] = dict(zip(epochs, value_SE.std(axis=0, ddof=1).tolist(), strict=True))
+    return means, deviations
+
+
 def _curves(rows: Iterable[ScoreRow]) -> dict[Key, Curve]:
+    """Curves of the defined values: shares of hard examples are undefined where there are none."""
     curves: dict[Key, dict[int, float]] = collections.defaultdict(dict)
     for row in rows:
-        curves[row.split, row.layer, row.label, row.reducer, row.score][row.epoch] = row.value
+        if math.isfinite(row.value):
+            curves[row.split, row.layer, row.label, row.reducer, row.score][row.epoch] = row.value
     return {key: dict(sorted(curve.items())) for key, curve in curves.items()}
+
+
+def _values(rows: Iterable[ScoreRow]) -> dict[Key, float]:
+    return {(row.split, row.layer, row.label, row.reducer, row.score): row.value for row in rows}
 
 
 def _metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +23,41 @@ class NotRun(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """One seed of the main run.
+    """One seed of the main run, or the mean of several.
 
     Attributes:
       name: of the work directory.
-      seed: the one shown, the lowest of `seeds`.
+      seeds: one, or those `mean_run` is the mean of.
       curves: every score over the analysed epochs.
       metrics: losses (nats) and accuracies over all epochs, by name.
-      facts, config, environment: `run.json`, `config.json`, `env.json`; empty where there is no such file.
+      symbols: scores of the null run `null/symbols`, each instance as its bag of instruction symbols.
+      facts, config, environment: `run.json` with the sections of the seed, `config.json`, `env.json`; empty where there
+        is no such file.
       seconds: wall time by stage.
       embeddings: files of t-SNE coordinates of the validation split by layer and epoch.
+      deviations: standard deviation over the seeds of every curve of `curves` and `metrics`; empty for one seed.
+      members: the runs it is the mean of; empty for one seed.
+      common_reducer: the reducer all seeds are shown with; empty for a seed trained alone.
     """
 
     name: str
-    seed: int
     seeds: tuple[int, ...]
     curves: Mapping[Key, Curve]
     metrics: Mapping[str, Curve]
+    symbols: Mapping[Key, float]
     facts: Mapping[str, Any]
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     seconds: Mapping[str, float]
     embeddings: Mapping[str, Mapping[int, Path]]
+    deviations: Mapping[Key | str, Curve] = dataclasses.field(default_factory=dict)
+    members: tuple[Run, ...] = ()
+    common_reducer: str = ""
+
+    @property
+    def each_seed(self) -> tuple[Run, ...]:
+        """The run of every seed; itself where it is the only one."""
+        return self.members or (self,)
 
     @functools.cached_property
     def layers(self) -> tuple[str, ...]:
@@ -83,6 +96,8 @@ class Run:
         Compared on what both have scored: the blocks, over the analysed epochs from the best one on, or over all
         epochs if there is none.
         """
+        if self.common_reducer:
+            return self.common_reducer
         scored = {reducer: self._task_f1_cells(reducer) for reducer in REDUCERS}
         scored = {reducer: cells for reducer, cells in scored.items() if cells}
         if not scored:
@@ -123,18 +138,53 @@ class Run:
 
     def curve(self, score: str, label: str, split: str, layer: str, reducer: str | None = None) -> Curve:
         """A score over the epochs, empty if not run; clusterings are those of the run's reducer unless one is named."""
-        if reducer is None:
-            reducer = "none" if score.startswith(("knn_", "variance_")) else self.reducer
-        return self.curves.get((split, layer, label, reducer, score), {})
+        return self.curves.get(self.key(score, label, split, layer, reducer), {})
 
-    def mean(self, score: str, label: str, split: str, layers: Sequence[str], epochs: Sequence[int]) -> float:
+    def deviation(self, score: str, label: str, split: str, layer: str, reducer: str | None = None) -> Curve:
+        """The standard deviation of that curve over the seeds, empty for one seed."""
+        return self.deviations.get(self.key(score, label, split, layer, reducer), {})
+
+    def mean(
+        self,
+        score: str,
+        label: str,
+        split: str,
+        layers: Sequence[str],
+        epochs: Sequence[int],
+        reducer: str | None = None,
+    ) -> float:
         """Mean of a score over layers and epochs, all of which must be there."""
         try:
-            return float(
-                np.mean([self.curve(score, label, split, layer)[epoch] for layer in layers for epoch in epochs])
-            )
+            values = [self.curve(score, label, split, layer, reducer)[epoch] for layer in layers for epoch in epochs]
         except KeyError:
             raise NotRun(f"{score} by {label} is not scored at each layer and epoch needed ({split})") from None
+        return float(np.mean(values))
+
+    def best_block(self, label: str, split: str, epoch: int, reducer: str | None = None) -> tuple[str, float]:
+        """The block with the highest F1 at an epoch, and that F1; every block must be scored."""
+        values = {block: self.mean("f1", label, split, (block,), (epoch,), reducer) for block in self.blocks}
+        if not values:
+            raise NotRun("no block of the model has been analysed")
+        return max(values.items(), key=lambda item: item[1])
+
+    def over_blocks(
+        self,
+        combine: Callable[[list[float]], float],
+        score: str,
+        label: str,
+        split: str,
+        reducer: str | None = None,
+    ) -> Curve:
+        """The blocks' values of a score, combined at each epoch at which all of them are there."""
+        curves = [self.curve(score, label, split, block, reducer) for block in self.blocks]
+        epochs = set.intersection(*map(set, curves)) if curves else set()
+        return {epoch: float(combine([curve[epoch] for curve in curves])) for epoch in sorted(epochs)}
+
+    def key(self, score: str, label: str, split: str, layer: str, reducer: str | None = None) -> Key:
+        """The key of a curve, with the run's own reducer unless one is named."""
+        if reducer is None:
+            reducer = "none" if score.startswith(("knn_", "variance_")) else self.reducer
+        return split, layer, label, reducer, score
 
     def _task_f1_cells(self, reducer: str) -> dict[tuple[str, int], float]:
         return {

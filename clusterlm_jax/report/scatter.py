@@ -20,7 +20,9 @@ LEGEND_LIMIT = 24  # more tasks than this cannot be told apart by a legend
 
 
 def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
-    """Validation states of one layer in their t-SNE space, one epoch beside the other, coloured by task."""
+    """Validation states of one layer in their t-SNE space, one epoch beside the other, by task; the first seed's."""
+    seed = f", seed {run.seeds[0]}" if run.members else ""
+    run = run.each_seed[0]
     layer = spec.scatter_layer or _layer(run)
     paths = run.embeddings.get(layer, {})
     epochs = _epochs(run, spec, tuple(paths))
@@ -28,7 +30,7 @@ def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
         raise NotRun(f"there are no t-SNE coordinates of the validation split at layer {layer}")
     width, height = PANEL * len(epochs) + 0.2, PANEL + 0.8
     figure = Figure(figsize=(width, height))
-    title = f"t-SNE space of the validation states, {layer_words(layer)}, by task"
+    title = f"t-SNE space of the validation states, {layer_words(layer)}, by task{seed}"
     add_title(figure, title)
     for place, epoch in enumerate(epochs):
         axes = figure.add_axes((place / len(epochs), 0.28 / height, 1 / len(epochs), PANEL / height), projection="3d")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from clusterlm_jax.records import FINAL_NORM
+from clusterlm_jax.report.nulls import NULLS
 from clusterlm_jax.report.run import Curve, Run
 from clusterlm_jax.report.words import layer_words
 
@@ -36,6 +37,13 @@ STYLE = {
 }
 # Okabe and Ito's colours, told apart by people with any colour vision; black is left to the final norm.
 CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+NULL_LINES = {
+    "symbols": {"color": ".35", "linestyle": (0, (5, 2))},
+    "untrained": {"color": ".35", "linestyle": (0, (5, 1.5, 1, 1.5))},
+    "regrouped": {"color": ".55", "linestyle": "-"},
+    "shuffled": {"color": ".35", "linestyle": (0, (1, 1.5))},
+}
+ROOM_FOR_NULLS = 1.05  # inches under the panels
 BEST = {"color": "#D55E00", "linestyle": (0, (4, 2)), "linewidth": 1.0}
 
 
@@ -48,10 +56,15 @@ def layer_line(run: Run, layer: str) -> dict[str, object]:
 
 
 def grid(
-    rows: int, columns: int, title: str, panel: tuple[float, float] = (1.95, 1.3), gap: float = 0.42
+    rows: int,
+    columns: int,
+    title: str,
+    panel: tuple[float, float] = (1.95, 1.3),
+    gap: float = 0.42,
+    bottom: float = 0.86,
 ) -> tuple[Figure, np.ndarray]:
     """A figure of equal panels with room for a title above and one shared legend below; lengths in inches."""
-    left, right, top, bottom, between_rows = 0.7, 0.15, 0.62, 0.86, 0.5
+    left, right, top, between_rows = 0.7, 0.15, 0.62, 0.5
     width = left + columns * panel[0] + (columns - 1) * gap + right
     height = top + rows * panel[1] + (rows - 1) * between_rows + bottom
     figure = Figure(figsize=(width, height))
@@ -67,25 +80,44 @@ def add_title(figure: Figure, title: str) -> None:
     figure.suptitle(title, x=0.1 / width, y=1 - 0.1 / height, ha="left", va="top", fontsize=9.5, fontweight="bold")
 
 
-def legend(figure: Figure, handles: Sequence[Line2D], title: str = "") -> None:
-    """The one legend of a figure, centred under its panels, in as many rows as its entries need."""
+def seeds_handle(run: Run) -> list[Line2D]:
+    """What is shaded, where the figure shows several seeds."""
+    if not run.members:
+        return []
+    return [Line2D([], [], label=f"mean ± std of {len(run.seeds)} seeds", color=".5", alpha=0.3, linewidth=6)]
+
+
+def legend(figure: Figure, handles: Sequence[Line2D], above: float = 0.0) -> float:
+    """A legend centred under the panels, so many inches above the lower edge, in as many rows as its entries need.
+
+    Returns:
+      Its height in inches.
+    """
     letters = sum(len(str(handle.get_label())) + 7 for handle in handles)
     rows = math.ceil(letters * 0.065 / figure.get_figwidth())
-    columns = math.ceil(len(handles) / rows)
     figure.legend(
         handles=handles,
-        title=title,
         loc="lower center",
-        ncols=columns,
+        bbox_to_anchor=(0.5, above / figure.get_figheight()),
+        ncols=math.ceil(len(handles) / rows),
         handlelength=1.8,
         columnspacing=1.2,
         fontsize=7.5,
     )
+    return 0.16 * rows
 
 
 def layer_legend(figure: Figure, run: Run) -> None:
-    handles = [Line2D([], [], label=layer_words(layer), **layer_line(run, layer)) for layer in run.layers]
-    legend(figure, [*handles, *best_handle(run)])
+    """The layers, the best epoch and the seeds; under them those null baselines that were drawn."""
+    drawn = {line.get_label() for axes in figure.axes for line in axes.lines}
+    nulls = [
+        Line2D([], [], label=words, linewidth=0.9, **NULL_LINES[name])
+        for name, words in NULLS.items()
+        if words in drawn
+    ]
+    height = legend(figure, nulls) if nulls else 0.0
+    layers = [Line2D([], [], label=layer_words(layer), **layer_line(run, layer)) for layer in run.layers]
+    legend(figure, [*layers, *best_handle(run), *seeds_handle(run)], above=height)
 
 
 def best_handle(run: Run) -> list[Line2D]:
@@ -94,10 +126,28 @@ def best_handle(run: Run) -> list[Line2D]:
     return [Line2D([], [], label=f"best epoch ({run.best_epoch})", **BEST)]
 
 
-def draw_curve(axes: Axes, curve: Curve, **line: object) -> None:
-    """One line over the epochs; each analysed epoch is a dot while there are few enough to tell apart."""
+def draw_curve(axes: Axes, curve: Curve, deviation: Curve | None = None, **line: object) -> None:
+    """One line over the epochs, with one standard deviation over the seeds shaded.
+
+    Each analysed epoch is a dot while there are few enough to tell apart.
+    """
     marker = {"marker": "o" if len(curve) <= 60 else "", "markersize": 2.2}
     axes.plot(list(curve), list(curve.values()), **(marker | line))
+    if deviation:
+        value_E, deviation_E = (np.array(list(values.values())) for values in (curve, deviation))
+        axes.fill_between(
+            list(curve), value_E - deviation_E, value_E + deviation_E, color=line["color"], alpha=0.15, linewidth=0
+        )
+
+
+def draw_nulls(axes: Axes, curves: Mapping[str, Curve]) -> None:
+    """The null baselines of a panel, thin and behind its curves."""
+    for name, curve in curves.items():
+        line = {"label": NULLS[name], "linewidth": 0.9, "zorder": 1.5, **NULL_LINES[name]}
+        if len(curve) == 1:
+            axes.axhline(*curve.values(), **line)
+        else:
+            axes.plot(list(curve), list(curve.values()), **line)
 
 
 def mark_best(axes: Axes, run: Run) -> None:

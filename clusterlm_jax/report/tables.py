@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import math
 from collections.abc import Callable, Iterable
 
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report.correlation import correlations
 from clusterlm_jax.report.figures import LABELS, VARIANCE_LABELS
+from clusterlm_jax.report.measures import MARGIN
+from clusterlm_jax.report.nulls import NULLS, null_values
 from clusterlm_jax.report.run import NotRun, Run
-from clusterlm_jax.report.words import LABEL_WORDS, REDUCERS, SCORE_WORDS, SPLIT_WORDS, layer_words
+from clusterlm_jax.report.summary import WORDS, spread
+from clusterlm_jax.report.timing import NEVER, TIMED, half_rise, scored_spaces, timed_curves
+from clusterlm_jax.report.words import LABEL_WORDS, REDUCERS, SCORE_WORDS, SPACES, SPLIT_WORDS, layer_words
 
 Value = str | int | float | None  # None: not run
 PAPER_SIZES = {"training": 7300, "training_subset": 180, "validation": 315}
@@ -51,9 +56,11 @@ class TableEntry:
 
 
 def shown(value: Value) -> str:
-    """A value as a person reads it: three decimals, thousands apart; a correlation with a constant is undefined."""
+    """A value as a person reads it: three decimals, thousands apart; what is no finite number, in words."""
     if value is None:
         return "not run"
+    if value == NEVER:
+        return "never"
     if isinstance(value, float):
         return "undefined" if math.isnan(value) else f"{value:.3f}"
     return f"{value:,}" if isinstance(value, int) else value
@@ -72,18 +79,25 @@ def comma_separated(table: Table) -> str:
 
 
 def _sizes(run: Run) -> Table:
-    data = run.facts.get("dataset", {})
-    rows = [(f"{name.replace('_', ' ')} instances", data.get(name), paper) for name, paper in PAPER_SIZES.items()]
-    rows += [
-        ("tasks", data.get("tasks"), 50),
-        ("of these, hard", data.get("hard_tasks"), 5),
-        ("instruction distributions", data.get("distributions"), "1 to 6 a task"),
-        ("instructions", data.get("instructions"), "10 a distribution"),
-        ("tasks that share an input, mean", data.get("tasks_per_input_mean"), "not given"),
-        ("symbols of an instance, mean", data.get("length_mean"), "not given"),
-        ("symbols of an instance, most", data.get("length_max"), "not given"),
+    each = [member.facts.get("dataset", {}) for member in run.each_seed]
+    quantities = [(f"{name.replace('_', ' ')} instances", name, paper) for name, paper in PAPER_SIZES.items()]
+    quantities += [
+        ("tasks", "tasks", 50),
+        ("of these, hard", "hard_tasks", 5),
+        ("instruction distributions", "distributions", "1 to 6 a task"),
+        ("instructions", "instructions", "10 a distribution"),
+        ("tasks that share an input, mean", "tasks_per_input_mean", "not given"),
+        ("symbols of an instance, mean", "length_mean", "not given"),
+        ("symbols of an instance, most", "length_max", "not given"),
     ]
-    return Table(("quantity", "ours", "paper"), tuple(rows))
+    if run.config.get("data", {}).get("shared_mappings") is not None:
+        quantities += [
+            ("similar tasks, each counted", "similar_tasks", "not given"),
+            ("outputs of an input in a task identity, mean", "outputs_per_input_mean", "not given"),
+        ]
+    rows = ((words, *(data.get(name) for data in each), paper) for words, name, paper in quantities)
+    ours = tuple(f"seed {seed}" for seed in run.seeds) if run.members else ("ours",)
+    return Table(("quantity", *ours, "paper"), tuple(rows))
 
 
 def _models(run: Run) -> Table:
@@ -132,7 +146,7 @@ def _scores(run: Run) -> Table:
 def _variance(run: Run) -> Table:
     rows = [
         ((LABEL_WORDS[label], f"{moment} ({epoch})"), _at(run, "variance_share", label, "validation", epoch))
-        for label in VARIANCE_LABELS
+        for label in (*VARIANCE_LABELS, "position")
         for moment, epoch in run.moments.items()
     ]
     if not any(values for _, values in rows):
@@ -153,6 +167,48 @@ def _definitions(run: Run) -> Table:
     )
     header = tuple(f"{SPLIT_WORDS[split]}, {moment} ({run.moments[moment]})" for split, moment in columns)
     return Table((f"definition (task, {layer_words(run.best_layer)}, {REDUCERS[run.reducer]})", *header), tuple(rows))
+
+
+def _seeds(run: Run) -> Table:
+    if not run.members:
+        raise NotRun("one seed only")
+    rows = ((WORDS[name], *values, mean, deviation) for name, (mean, deviation, values) in spread(run.members).items())
+    seeds = tuple(f"seed {seed}" for seed in run.seeds)
+    return Table(("measure", *seeds, "mean", "standard deviation"), tuple(rows))
+
+
+def _nulls(run: Run) -> Table:
+    """The block of the best task F1 in each space beside what the nulls score there."""
+    last = run.moments["last"]
+    rows = []
+    for space, split in itertools.product(SPACES, SPLITS):
+        if last not in run.over_blocks(max, "f1", "task", split, space):
+            continue
+        block, _ = run.best_block("task", split, last, space)
+        for score, words in SCORE_WORDS.items():
+            value = run.mean(score, "task", split, (block,), (last,), space)
+            nulls = tuple(null_values(run, score, split, block, last, space).values())
+            above = None if None in nulls else value - max(nulls)
+            rows.append((SPACES[space], SPLIT_WORDS[split], block, words, value, *nulls, above))
+    head = ("space", "split", "block", "score", f"trained, epoch {last}")
+    return Table((*head, *NULLS.values(), "above"), tuple(rows))
+
+
+def _timing(run: Run) -> Table:
+    """Every timed curve's ends and its half-rise in each seed; those that need no clustering stand once, at the end."""
+    spaces = scored_spaces(run)
+    if not spaces:
+        raise NotRun("fewer than two epochs have been analysed")
+    names = [(name, space) for name in TIMED for space in (spaces if name in LABEL_WORDS else spaces[:1])]
+    rows = []
+    for name, space in names:
+        curve = timed_curves(run, space).get(name)
+        if curve:
+            halves = (half_rise(timed_curves(member, space)[name]) for member in run.each_seed)
+            ends = next(iter(curve.values())), max(curve.values())
+            rows.append((TIMED[name], SPACES[space] if name in LABEL_WORDS else "", *ends, *halves))
+    seeds = tuple(f"half-rise, seed {seed}" for seed in run.seeds) if run.members else ("half-rise epoch",)
+    return Table(("curve", "space", "first", "highest", *seeds), tuple(rows))
 
 
 TABLES = (
@@ -190,5 +246,26 @@ TABLES = (
         "Correlation of performance and task clusters (figure 15)",
         "Pearson r over the analysed epochs, validation, by layer.",
         _correlation,
+    ),
+    TableEntry(
+        "table_nulls",
+        "Task clusters beside the null baselines",
+        "At the last epoch, the block with the best task F1, and what would be scored there without any clusters by "
+        "task. Labels are dealt anew in that very block. Above: by how much the trained model exceeds them all.",
+        _nulls,
+    ),
+    TableEntry(
+        "table_timing",
+        "When each curve rises",
+        "The first known epoch at which a curve of validation has covered half the way from its first value to its "
+        f"highest (best block at each analysed epoch); never: that way is shorter than {MARGIN}. Clusters and "
+        "neighbours are known at analysed epochs only, the accuracy at every epoch.",
+        _timing,
+    ),
+    TableEntry(
+        "table_seeds",
+        "Every measure over the seeds",
+        "Validation unless said otherwise. The standard deviation is the sample's.",
+        _seeds,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,16 @@ class Best:
 
 
 class Checkpoints:
-    """`last/` holds the two newest states and what was best by then; `best/` the parameters of the best epoch.
+    """`last/` holds the two newest states, of all seeds; `best/seed=S/` the parameters of the best epoch of a seed.
 
     A checkpoint is written beside its place and then renamed: one that is there is whole. A context manager, which
     waits for what is being written.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, seeds: Sequence[int]) -> None:
         self._directory = directory.absolute()  # orbax takes no relative paths
         self._last = self._manager("last", keep=2)
-        self._best = self._manager("best", keep=1)
+        self._best = {seed: self._manager(f"best/seed={seed}", keep=1) for seed in seeds}
 
     def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
@@ -47,16 +48,20 @@ class Checkpoints:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def save_best(self, epoch: int, params: Any) -> None:
-        self._save(self._best, epoch, params=ocp.args.StandardSave(params))
+    def save_best(self, seed: int, epoch: int, params: Any) -> None:
+        """Saves the parameters of one seed."""
+        self._save(self._best[seed], epoch, params=ocp.args.StandardSave(params))
 
-    def save_last(self, epoch: int, state: TrainState, best: Best) -> None:
-        """Saves in the background; the device's arrays are copied before this returns."""
-        progress = {"epoch": epoch, "best": dataclasses.asdict(best)}
+    def save_last(self, epoch: int, state: TrainState, best: Mapping[int, Best]) -> None:
+        """Saves the states of all seeds, and the best epoch of each so far, in the background.
+
+        The device's arrays are copied before this returns.
+        """
+        progress = {"epoch": epoch, "best": {str(seed): dataclasses.asdict(entry) for seed, entry in best.items()}}
         self._save(self._last, epoch, state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
 
-    def restore_last(self, template: TrainState) -> tuple[int, TrainState, Best] | None:
-        """The newest state, with its epoch and the best by then; None where nothing was saved.
+    def restore_last(self, template: TrainState) -> tuple[int, TrainState, dict[int, Best]] | None:
+        """The newest states, with their epoch and the best of each seed by then; None where nothing was saved.
 
         Raises:
           UserError: if it cannot be read.
@@ -70,23 +75,24 @@ class Checkpoints:
         )
         restored = self._restore(self._last, "last", epoch, arguments)
         self._forget_later_best(epoch)
-        return epoch, restored.state, Best(**restored.progress["best"])
+        return epoch, restored.state, {int(s): Best(**entry) for s, entry in restored.progress["best"].items()}
 
-    def restore_best(self, template: Any) -> tuple[int, Any]:
-        """The best epoch and its parameters.
+    def restore_best(self, seed: int, template: Any) -> tuple[int, Any]:
+        """The best epoch of a seed and its parameters.
 
         Raises:
           UserError: if there are none or they cannot be read.
         """
-        epoch = self._best.latest_step()
+        epoch = self._best[seed].latest_step()
         if epoch is None:
             raise UserError(f"There is no best checkpoint in {self._directory}: run the 'train' stage first.")
         params = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template))
-        return epoch, self._restore(self._best, "best", epoch, ocp.args.Composite(params=params)).params
+        arguments = ocp.args.Composite(params=params)
+        return epoch, self._restore(self._best[seed], f"best/seed={seed}", epoch, arguments).params
 
     def close(self) -> None:
         """Waits for what is being written."""
-        self._guard(lambda: (self._last.close(), self._best.close()))
+        self._guard(lambda: [manager.close() for manager in (self._last, *self._best.values())])
 
     def _save(self, manager: ocp.CheckpointManager, epoch: int, **items: Any) -> None:
         self._guard(lambda: manager.save(epoch, args=ocp.args.Composite(**items), force=True))
@@ -103,8 +109,9 @@ class Checkpoints:
 
     def _forget_later_best(self, epoch: int) -> None:
         """A best epoch after the state we resume from is reached, and saved, again."""
-        for later in [step for step in self._best.all_steps() if step > epoch]:
-            self._best.delete(later)
+        for manager in self._best.values():
+            for later in [step for step in manager.all_steps() if step > epoch]:
+                manager.delete(later)
 
     def _guard(self, action) -> None:
         try:

@@ -1,23 +1,28 @@
-"""The epoch loop: a generator that trains, reads, and leaves what to do with it to its caller."""
+"""The epoch loop: a generator of what each epoch leaves behind, and nothing else (paper 3.1, 3.2).
+
+All seeds train in one program: whatever differs between them (data, parameters, dropout, number of steps) has a leading
+axis. It knows neither the analysis nor the disk: whoever drives it takes what it yields.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from clusterlm_jax.data.batching import TrainingBatches, reading_batches
+from clusterlm_jax.data.batching import TrainingBatches, align
 from clusterlm_jax.models.gpt2 import GPT2
-from clusterlm_jax.records import SPLITS, Batch, Dataset, HiddenStates, UserError, layer_names, subset
+from clusterlm_jax.records import SPLITS, Dataset, HiddenStates, UserError, layer_names
 from clusterlm_jax.training import steps
+from clusterlm_jax.training.reading import Reader, SplitReading
 from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import TrainState, dropout_key, initial_state, optimiser
+from clusterlm_jax.training.state import TrainState, course, initial_state
 
-READING_ROWS = 64  # rows of a batch of the pass that reads hidden states
 REFERENCE = "training"
 
 
@@ -26,133 +31,162 @@ class NotANumber(UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class EpochEnd:
-    """What is known at the end of an epoch; epoch 0 is the untrained model.
+class SeedEnd:
+    """What is known of one seed at the end of an epoch.
 
     Attributes:
-      state: the training state, on the device.
+      step: optimiser steps so far.
       metrics: `training_loss` over all real tokens of the epoch (with dropout, as trained on; without, at epoch 0),
-        and for each split `_loss` (nats, of the output token) and `_accuracy`.
+        and for each split with instances `_loss` (nats, of the output token), `_accuracy`, and `_identity_accuracy`
+        where a task identity has several outputs for an input.
       hidden: the hidden states of both splits and of the training reference, where the epoch is one to analyse.
     """
 
-    epoch: int
-    state: TrainState
+    seed: int
+    step: int
     metrics: dict[str, float]
     hidden: tuple[HiddenStates, ...]
 
 
-class Reader:
-    """A dropout-free pass over fixed instances: hidden states, loss and accuracy at the input token."""
+@dataclasses.dataclass(frozen=True)
+class EpochEnd:
+    """The end of an epoch; epoch 0 is the untrained model.
 
-    def __init__(self, model: GPT2, dataset: Dataset) -> None:
-        self._model, self._dataset = model, dataset
-        self._read = jax.jit(partial(steps.read_step, model))
-        self._batches: dict[str, tuple[Batch, np.ndarray]] = {}
+    Attributes:
+      state: the training state on the device, stacked over the seeds.
+      seeds: what is known of each, in the order of the axis.
+    """
 
-    def __call__(self, params, split: str) -> steps.Reading:
-        """The reading of a split, on the host, instances in the order of the split."""
-        index = self._dataset.splits[split]
-        if split not in self._batches:
-            self._batches[split] = reading_batches(self._dataset, index, READING_ROWS)
-        batches, instance_SN = self._batches[split]
-        layers = len(layer_names(self._model.spec.layers))
-        hidden_LND = np.empty((layers, len(index), self._model.spec.hidden_dim), np.float32)
-        loss_N, correct_N = np.empty(len(index), np.float32), np.empty(len(index), bool)
-        for step, instance_N in enumerate(instance_SN):
-            part = jax.device_get(self._read(params, jax.tree.map(lambda a, step=step: a[step], batches)))
-            there = instance_N >= 0
-            hidden_LND[:, instance_N[there]] = part.hidden_LND[:, there]
-            loss_N[instance_N[there]], correct_N[instance_N[there]] = part.loss_N[there], part.correct_N[there]
-        return steps.Reading(hidden_LND, loss_N, correct_N)
+    epoch: int
+    state: TrainState
+    seeds: tuple[SeedEnd, ...]
+
+    def params_of(self, index: int):
+        """The parameters of one seed."""
+        return jax.tree.map(lambda leaf: leaf[index], self.state.params)
 
 
 class Trainer:
-    """One model on one dataset with one seed.
+    """One model trained with several seeds, each on its own dataset, in one program.
+
+    A seed with fewer steps an epoch, or fewer rows a batch, is filled up with padding, which leaves its state and its
+    learning rate as they are. Rounding apart, it takes the course it takes alone.
 
     Args:
       run: the name its hidden states carry.
+      datasets: by seed.
       analysed: epochs whose hidden states are read besides the accuracies.
     """
 
     def __init__(
-        self, run: str, model: GPT2, spec: TrainSpec, dataset: Dataset, seed: int, analysed: frozenset[int]
+        self, run: str, model: GPT2, spec: TrainSpec, datasets: Mapping[int, Dataset], analysed: frozenset[int]
     ) -> None:
-        self.run, self.model, self.spec, self.seed, self._analysed = run, model, spec, seed, analysed
-        self._dataset = dataset
-        self.batches = TrainingBatches(dataset, spec.batch_size, spec.batch_unit, spec.epochs, seed)
-        self.optimiser = optimiser(spec, spec.epochs * self.batches.steps)
-        self._steps = jax.jit(partial(steps.train_steps, model, self.optimiser), donate_argnums=1)
-        self._reader = Reader(model, dataset)
-        self._labels = {**dataset.labels, "position": (dataset.length_N - 2).astype(np.int32)}
+        self.run, self.model, self.spec, self._analysed = run, model, spec, analysed
+        self.seeds, self._datasets = tuple(datasets), tuple(datasets.values())
+        self.batches = tuple(
+            TrainingBatches(dataset, spec.batch_size, spec.batch_unit, spec.epochs, seed)
+            for seed, dataset in datasets.items()
+        )
+        courses = [course(seed, spec.epochs * b.steps) for seed, b in zip(self.seeds, self.batches, strict=True)]
+        self._course = stack(courses)
+        axis = spec.seed_axis
+        if axis == "auto":
+            axis = "map" if jax.default_backend() == "cpu" else "vmap"
+        self._steps = jax.jit(steps.over_seeds(partial(steps.train_steps, model, spec), axis), donate_argnums=1)
+        self._untrained_losses = jax.jit(steps.over_seeds(self._losses_of_steps, axis))
+        self._splits = filled_splits(self._datasets)
+        self._reader = Reader(model, self._datasets, axis)
 
     def initial_state(self) -> TrainState:
-        return initial_state(self.model, self.optimiser, self.seed)
+        return stack([initial_state(self.model, self.spec, seed) for seed in self.seeds])
 
     def epochs(self, state: TrainState | None = None, done: int = -1) -> Iterator[EpochEnd]:
-        """Trains from `state`, reached after epoch `done`, to the end; from the untrained model without one.
+        """Trains from `state`, reached after epoch `done`, to the end; from the untrained models without one.
 
         The state of a yielded epoch is given to the device for the next one: use it before asking on.
 
         Raises:
-          NotANumber: naming the step at which the training loss stopped being finite.
+          NotANumber: naming the step at which a training loss stopped being finite.
         """
         if state is None:
             state = self.initial_state()
-            yield self._end(0, state, self._untrained_loss(state))
+            metrics = jax.device_get(self._untrained_losses(state.params, align([b.epoch(1) for b in self.batches])))
+            yield self._end(0, state, metrics.loss.sum(1, dtype=float) / metrics.tokens.sum(1))
             done = 0
         for epoch in range(done + 1, self.spec.epochs + 1):
-            state, loss = self._train(epoch, state)
-            yield self._end(epoch, state, loss)
+            state, loss_Z = self._train(epoch, state)
+            yield self._end(epoch, state, loss_Z)
 
-    def _train(self, epoch: int, state: TrainState) -> tuple[TrainState, float]:
-        batches, key, total = self.batches.epoch(epoch), dropout_key(self.seed), self.batches.steps
+    def _train(self, epoch: int, state: TrainState) -> tuple[TrainState, np.ndarray]:
+        """An epoch of every seed; the mean training loss of each. Z: seed, S: step."""
+        batches = align([batches.epoch(epoch) for batches in self.batches])
+        steps_Z = np.array([batches.steps for batches in self.batches])
+        total = int(steps_Z.max())
         dispatches = math.ceil(total / self.spec.steps_per_dispatch)
         size = math.ceil(total / dispatches)  # nearly equal ones, all of one shape
-        loss = tokens = 0.0
+        loss_Z, tokens_Z = np.zeros(len(steps_Z)), np.zeros(len(steps_Z))
         for start in range(0, total, size):
             step_S = np.arange(start, start + size)
-            chunk = jax.tree.map(lambda a, step_S=step_S: a[np.minimum(step_S, total - 1)], batches)
-            state, metrics = self._steps(key, state, chunk, step_S < total)
+            chunk = jax.tree.map(lambda a, step_S=step_S: a[:, np.minimum(step_S, total - 1)], batches)
+            state, metrics = self._steps(self._course, state, chunk, step_S < steps_Z[:, None])
             metrics = jax.device_get(metrics)
             self._check_finite(epoch, start, metrics.loss)
-            loss, tokens = loss + metrics.loss.sum(dtype=float), tokens + metrics.tokens.sum(dtype=float)
-        return state, float(loss / tokens)
+            loss_Z, tokens_Z = loss_Z + metrics.loss.sum(1, dtype=float), tokens_Z + metrics.tokens.sum(1, dtype=float)
+        return state, loss_Z / tokens_Z
 
-    def _check_finite(self, epoch: int, start: int, loss_S: np.ndarray) -> None:
-        if not np.isfinite(loss_S).all():
-            step = start + int(np.flatnonzero(~np.isfinite(loss_S))[0])
+    def _check_finite(self, epoch: int, start: int, loss_ZS: np.ndarray) -> None:
+        broken = np.argwhere(~np.isfinite(loss_ZS))
+        if len(broken):
+            seed, step = broken[0]
+            at = (epoch - 1) * self.batches[seed].steps + start + int(step)
             raise NotANumber(
-                f"The training loss is not finite at step {(epoch - 1) * self.batches.steps + step} (epoch {epoch}): "
+                f"The training loss of seed {self.seeds[seed]} is not finite at step {at} (epoch {epoch}): "
                 f"lower train.learning_rate (now {self.spec.learning_rate}); the last checkpoint is kept."
             )
 
-    def _untrained_loss(self, state: TrainState) -> float:
-        batches = self.batches.epoch(1)
-        loss_of = jax.jit(lambda params, batches: jax.lax.map(partial(steps.loss_step, self.model, params), batches))
-        metrics = jax.device_get(loss_of(state.params, batches))
-        return float(metrics.loss.sum(dtype=float) / metrics.tokens.sum())
+    def _losses_of_steps(self, params, batches) -> steps.StepMetrics:
+        return jax.lax.map(partial(steps.loss_step, self.model, params), batches)
 
-    def _end(self, epoch: int, state: TrainState, training_loss: float) -> EpochEnd:
-        metrics, hidden = {"training_loss": training_loss}, []
+    def _end(self, epoch: int, state: TrainState, loss_Z: np.ndarray) -> EpochEnd:
         wanted = epoch in self._analysed
-        for split in (*SPLITS, *([REFERENCE] if wanted else [])):
-            reading = self._reader(state.params, split)
-            if split != REFERENCE:
-                metrics[f"{split}_loss"] = float(reading.loss_N.mean(dtype=float))
-                metrics[f"{split}_accuracy"] = float(reading.correct_N.mean())
-            if wanted:
-                hidden.append(self._hidden(epoch, int(state.step), split, reading))
-        return EpochEnd(epoch, state, metrics, tuple(hidden))
+        splits = (*self._splits, *([REFERENCE] if wanted else []))
+        readings = {split: self._reader(state.params, split) for split in splits}
+        step_Z = jax.device_get(state.step).tolist()
+        ends = []
+        for index, (seed, step) in enumerate(zip(self.seeds, step_Z, strict=True)):
+            metrics = {"training_loss": float(loss_Z[index])}
+            for split in self._splits:
+                metrics |= _metrics(split, readings[split][index])
+            hidden = [self._hidden(epoch, index, step, split, readings[split][index]) for split in splits if wanted]
+            ends.append(SeedEnd(seed, step, metrics, tuple(hidden)))
+        return EpochEnd(epoch, state, tuple(ends))
 
-    def _hidden(self, epoch: int, step: int, split: str, reading: steps.Reading) -> HiddenStates:
+    def _hidden(self, epoch: int, index: int, step: int, split: str, reading: SplitReading) -> HiddenStates:
+        dataset = self._datasets[index]
         return HiddenStates(
             hidden_LND=reading.hidden_LND,
             layers=layer_names(self.model.spec.layers),
-            labels=subset(self._labels, self._dataset.splits[split]),
+            labels=dataset.columns(dataset.splits[split]),
             run=self.run,
-            seed=self.seed,
+            seed=self.seeds[index],
             epoch=epoch,
             step=step,
             split=split,
         )
+
+
+def _metrics(split: str, reading: SplitReading) -> dict[str, float]:
+    metrics = {f"{split}_loss": reading.loss, f"{split}_accuracy": reading.accuracy}
+    if reading.identity_accuracy is not None:
+        metrics[f"{split}_identity_accuracy"] = reading.identity_accuracy
+    return metrics
+
+
+def filled_splits(datasets: Iterable[Dataset]) -> tuple[str, ...]:
+    """The splits that have instances; without hard examples there is no training subset."""
+    return tuple(split for split in SPLITS if all(len(dataset.splits[split]) for dataset in datasets))
+
+
+def stack(trees: list):
+    """Trees of one seed each -> one tree with a leading seed axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

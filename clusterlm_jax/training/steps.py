@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,8 @@ import optax
 
 from clusterlm_jax.models.gpt2 import GPT2, HIDDEN
 from clusterlm_jax.records import Batch, layer_names
-from clusterlm_jax.training.state import TrainState
+from clusterlm_jax.training.spec import TrainSpec
+from clusterlm_jax.training.state import Course, TrainState, optimiser
 
 
 class StepMetrics(NamedTuple):
@@ -25,7 +27,7 @@ class Reading(NamedTuple):
 
     hidden_LND: jax.Array  # float32, layers in the order of `records.layer_names`
     loss_N: jax.Array  # cross-entropy of the output token, nats
-    correct_N: jax.Array  # whether the output token is the most likely one
+    predicted_N: jax.Array  # the most likely token
 
 
 def sequence_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
@@ -46,8 +48,8 @@ def sequence_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
 
 def train_step(
     model: GPT2,
-    tx: optax.GradientTransformation,
-    key: jax.Array,
+    spec: TrainSpec,
+    course: Course,
     state: TrainState,
     batch: Batch,
     *,
@@ -60,23 +62,25 @@ def train_step(
             {"params": params},
             batch,
             deterministic=False,
-            rngs={"dropout": jax.random.fold_in(key, state.step)},
+            rngs={"dropout": jax.random.fold_in(course.key, state.step)},
             mutable=[HIDDEN] if capture else [],
         )
         metrics = sequence_loss(logits, batch)
-        return metrics.loss / metrics.tokens, (metrics, logits, hidden)
+        return metrics.loss / jnp.maximum(metrics.tokens, 1), (metrics, logits, hidden)
 
     gradients, (metrics, logits, hidden) = jax.grad(loss_of, has_aux=True)(state.params)
-    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+    updates, opt_state = optimiser(spec, course.total_steps).update(gradients, state.opt_state, state.params)
     new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
     return new, metrics, _reading(model, logits, hidden[HIDDEN], batch) if capture else None
 
 
-def train_steps(model, tx, key, state: TrainState, batches: Batch, real_S: jax.Array) -> tuple[TrainState, StepMetrics]:
+def train_steps(
+    model: GPT2, spec: TrainSpec, course: Course, state: TrainState, batches: Batch, real_S: jax.Array
+) -> tuple[TrainState, StepMetrics]:
     """Steps over batches stacked [step, ...], in one dispatch; where `real_S` is False, a step leaves all as it is."""
 
     def take(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        return train_step(model, tx, key, state, batch)[:2]
+        return train_step(model, spec, course, state, batch)[:2]
 
     def skip(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         return state, StepMetrics(jnp.zeros(()), jnp.zeros((), jnp.int32))
@@ -89,10 +93,20 @@ def train_steps(model, tx, key, state: TrainState, batches: Batch, real_S: jax.A
 
 
 def read_step(model: GPT2, params, batch: Batch) -> Reading:
-    """A pass without dropout over a batch; `batch.output_N` says which token is right."""
+    """A pass without dropout over a batch."""
     with jax.default_matmul_precision("highest"):
         logits, hidden = model.apply({"params": params}, batch, mutable=[HIDDEN])
         return _reading(model, logits, hidden[HIDDEN], batch)
+
+
+def over_seeds(step: Callable, axis: str) -> Callable:
+    """A step of one seed -> the step of several, every argument and result stacked along a leading axis.
+
+    Args:
+      axis: `vmap` computes the seeds side by side, as an accelerator likes it; `map` one after the other inside the
+        same program, which is faster on a CPU, where products of several matrices at once gain nothing.
+    """
+    return jax.vmap(step) if axis == "vmap" else lambda *stacked: jax.lax.map(lambda one: step(*one), stacked)
 
 
 def loss_step(model: GPT2, params, batch: Batch) -> StepMetrics:
@@ -105,5 +119,5 @@ def _reading(model: GPT2, logits_RTV: jax.Array, hidden: dict, batch: Batch) -> 
     return Reading(
         jnp.stack([hidden[f"layer_{name}"] for name in layer_names(model.spec.layers)]).astype(jnp.float32),
         optax.softmax_cross_entropy_with_integer_labels(logits_NV, batch.output_N),
-        logits_NV.argmax(-1) == batch.output_N,
+        logits_NV.argmax(-1),
     )

@@ -47,7 +47,7 @@ def states_of() -> Callable[..., HiddenStates]:
             "input": 40 + (task + mapping) % 5,
             "output": 40 + (2 * task + mapping) % 5,
             "position": 7 + (5 * distribution + 3 * instruction) % 11,
-            "original": np.full(len(task), -1),
+            "original": np.where((task == 3) & (split != "validation"), 1, -1),  # task 3 was made from task 1
         }
         centre = np.random.default_rng(7)  # the same for every split: neighbours are found across splits
         symbol_SD, distribution_SD, mapping_SD = (centre.standard_normal((size, WIDTH)) for size in (45, 8, 12))
@@ -85,7 +85,7 @@ def store(tmp_path: Path, fill: Callable[..., HiddenStore]) -> HiddenStore:
 
 @pytest.fixture(scope="session")
 def spec() -> AnalysisSpec:
-    return AnalysisSpec(tsne_iterations=250, kmeans_restarts=2, workers=1)
+    return AnalysisSpec(tsne_iterations=250, kmeans_restarts=2, null_draws=2, workers=1)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +101,7 @@ def rows_of(spec: AnalysisSpec) -> Callable[..., tuple[ScoreRow, ...]]:
     def make(cell: Cell, value: float = 0.5) -> tuple[ScoreRow, ...]:
         place = cell.run, cell.seed, cell.epoch, cell.step, cell.split, cell.layer
         return tuple(
-            ScoreRow(*place, label, REDUCER[cell.job], score, value) for label, score in sorted(keys_of(cell.job, spec))
+            ScoreRow(*place, label, REDUCER[cell.job], score, value) for label, score in sorted(keys_of(cell, spec))
         )
 
     return make

@@ -12,9 +12,10 @@ import pytest
 from clusterlm_jax.analysis import cells as room
 from clusterlm_jax.analysis.cells import SklearnBackend, cells_of, job_of, keys_of, label_columns
 from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.nulls import NULL_LABELS
 from clusterlm_jax.analysis.scores import SCORES
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.records import SPLITS, Cell, HiddenStates, layer_names
+from clusterlm_jax.records import SPLITS, Cell, HiddenStates, UserError, layer_names
 
 
 class Permuted:
@@ -50,7 +51,7 @@ def test_every_row_is_expected_and_every_expected_row_comes(
 ) -> None:
     for cell, rows in SklearnBackend(spec, tmp_path).score(cells, store):
         assert len(rows) == len({(row.label, row.score) for row in rows})
-        assert {(row.label, row.score) for row in rows} == keys_of(cell.job, spec)
+        assert {(row.label, row.score) for row in rows} == keys_of(cell, spec)
         for row in rows:
             assert job_of(row.reducer, row.score) == cell.job
             place = row.run, row.seed, row.epoch, row.step, row.split, row.layer
@@ -59,17 +60,71 @@ def test_every_row_is_expected_and_every_expected_row_comes(
             assert np.isfinite(row.value)
 
 
-def test_the_keys_of_a_job() -> None:
-    """Counted by hand: 6 labels of 8 scores; a variance share of each and of the position; 3 of the neighbours."""
+def test_the_keys_of_a_cell() -> None:
+    """Counted by hand: 6 labels of 8 scores; 4 null labels of 3; a variance share of each label and of the position;
+    3 of the neighbours and 2 null ones; 2 of the hard examples, in the training subset only."""
     spec = AnalysisSpec()
-    assert {job: len(keys_of(job, spec)) for job in spec.jobs} == {
-        "raw": 6 * 8 + 7,
-        "tsne": 6 * 8,
-        "knn": 3,
-        "residual": 6 * 8 + 7,
+
+    def keys(split: str, job: str, spec: AnalysisSpec) -> frozenset:
+        return keys_of(Cell("main", 0, 0, 0, split, "1", job), spec)
+
+    assert {job: len(keys("validation", job, spec)) for job in spec.jobs} == {
+        "raw": 6 * 8 + 4 * 3 + 7,
+        "tsne": 6 * 8 + 4 * 3,
+        "knn": 3 + 2,
+        "residual": 6 * 8 + 4 * 3 + 7,
     }
-    one_label = dataclasses.replace(spec, labels=("task",))
-    assert keys_of("tsne", one_label) == {("task", score) for score in SCORES}
+    for job in ("raw", "tsne", "residual"):
+        hard = keys("training_subset", job, spec) - keys("validation", job, spec)
+        assert hard == {("task", "hard_with_own"), ("task", "hard_with_original")}
+    inputs = dataclasses.replace(spec, labels=("input",))
+    assert keys("training_subset", "tsne", inputs) == {("input", score) for score in SCORES}
+    no_nulls = dataclasses.replace(spec, labels=("task",), null_draws=0)
+    assert keys("validation", "tsne", no_nulls) == {("task", score) for score in SCORES}
+    assert len(keys("validation", "knn", no_nulls)) == 3
+
+
+def test_a_reducer_nobody_knows_is_named() -> None:
+    with pytest.raises(UserError, match="'umap'; allowed: none, tsne, input_removed"):
+        job_of("umap", "f1")
+
+
+def test_null_labels_do_not_depend_on_what_else_is_scored(
+    store: HiddenStore, spec: AnalysisSpec, tmp_path: Path
+) -> None:
+    """Breaks when labels share one generator: a null baseline would change with `eval.labels`."""
+    cell = Cell("main", 0, 0, 0, "validation", "final_norm", "raw")
+    fewer = dataclasses.replace(spec, labels=("input", "task"))
+    [(_, rows)] = SklearnBackend(fewer, tmp_path).score([cell], store)
+    [(_, all_rows)] = SklearnBackend(spec, tmp_path).score([cell], store)
+    nulls = {row for row in rows if row.label in NULL_LABELS}
+    assert len(nulls) == 2 * 3
+    assert nulls < set(all_rows)
+
+
+def test_hard_examples_are_counted_in_the_clustering_by_task(
+    states_of: Callable[..., HiddenStates], store: HiddenStore, tmp_path: Path
+) -> None:
+    """States of their own task: all sit with it. Beside the original's: with neither, as one of four clusters holds all
+    of both. Breaks when another label's clustering is taken: eight clusters would tell the two apart."""
+    states, cell = states_of("training_subset"), Cell("main", 0, 0, 0, "training_subset", "1", "raw")
+    task_N, distribution_N = states.labels["task"], states.labels["distribution"]
+    beside_N = np.where(task_N == 3, 1, np.where(distribution_N == 5, 4, task_N))
+    for point_N, expected in ((task_N, (1, 0)), (beside_N, (0, 0))):
+        hidden_ND = np.eye(8, dtype=np.float32)[point_N]
+        hidden_ND[task_N == 3, 7] = 0.01
+        store.save(dataclasses.replace(states, hidden_LND=np.stack([hidden_ND] * 3)))
+        [(_, rows)] = SklearnBackend(AnalysisSpec(labels=("task", "distribution")), tmp_path).score([cell], store)
+        values = {row.score: row.value for row in rows}
+        assert (values["hard_with_own"], values["hard_with_original"]) == expected
+
+
+@pytest.mark.parametrize("missing", ["distribution", "mapping"])
+def test_columns_that_cannot_be_combined_are_left_as_they_are(
+    states_of: Callable[..., HiddenStates], missing: str
+) -> None:
+    columns = {name: column for name, column in states_of("validation").labels.items() if name != missing}
+    assert label_columns(columns) == columns
 
 
 def test_the_combined_label_tells_pairs_apart(states_of: Callable[..., HiddenStates]) -> None:
@@ -93,7 +148,7 @@ def test_labels_of_equal_number_share_a_clustering(
 
 def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(store: HiddenStore, tmp_path: Path) -> None:
     """Layer 1 has 24 far clusters, which KMeans finds whatever its start. Breaks when labels and states part."""
-    backend = SklearnBackend(AnalysisSpec(labels=("distribution_mapping",)), tmp_path)
+    backend = SklearnBackend(AnalysisSpec(labels=("distribution_mapping",), null_draws=0), tmp_path)
     cell = Cell("main", 0, 0, 0, "validation", "1", "raw")
     [(_, rows)], [(_, permuted)] = backend.score([cell], store), backend.score([cell], Permuted(store))
     assert [row.value for row in permuted] == pytest.approx([row.value for row in rows])
@@ -109,8 +164,8 @@ def test_neighbours_are_looked_for_in_the_training_set(store: HiddenStore, tmp_p
         (reference["task"][np.flatnonzero(reference["input"] == symbol)[:10]] == task).mean()
         for symbol, task in zip(query["input"], query["task"], strict=True)
     ]
-    values = {row.score: row.value for row in rows}
-    assert values["knn_percentage"] == pytest.approx(np.mean(shares))
+    values = {(row.label, row.score): row.value for row in rows}
+    assert values["task", "knn_percentage"] == pytest.approx(np.mean(shares))
 
 
 def test_coordinates_are_kept_with_their_labels(store: HiddenStore, spec: AnalysisSpec, tmp_path: Path) -> None:

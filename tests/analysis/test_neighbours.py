@@ -46,7 +46,7 @@ def test_a_planted_arrangement_by_hand() -> None:
     reference_ND = np.array([[0.0], [1], [2], [10], [11], [12.5]])
     reference = {"task": np.array([0, 0, 1, 2, 1, 0]), "output": np.array([6, 5, 6, 8, 8, 5])}
     queries = {"task": np.array([0, 1]), "output": np.array([5, 8])}
-    assert neighbour_scores(np.array([[-0.1], [10.1]]), queries, reference_ND, reference, 3) == {
+    assert neighbour_scores(nearest(np.array([[-0.1], [10.1]]), reference_ND, 3), queries, reference) == {
         ("task", "knn_percentage"): pytest.approx((2 / 3 + 1 / 3) / 2),
         ("output", "knn_accuracy"): 1 / 2,
         ("task", "knn_task_accuracy"): 1 / 2,
@@ -56,4 +56,4 @@ def test_a_planted_arrangement_by_hand() -> None:
 def test_fewer_references_than_neighbours() -> None:
     columns = {"task": np.array([0, 1]), "output": np.array([2, 2])}
     point_ND = np.array([[0.0], [1.0]])
-    assert neighbour_scores(point_ND, columns, point_ND, columns, 10)[("task", "knn_percentage")] == 1 / 2
+    assert neighbour_scores(nearest(point_ND, point_ND, 10), columns, columns)[("task", "knn_percentage")] == 1 / 2

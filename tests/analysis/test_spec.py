@@ -30,6 +30,7 @@ def test_the_defaults_are_the_settings_of_tables_5_to_7() -> None:
         ("kmeans_restarts", 0),
         ("kmeans_iterations", 0),
         ("neighbours", 0),
+        ("null_draws", -1),
         ("backend", "jax"),
         ("workers", -1),
         ("queue", 0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterlm_jax.analysis.cells import keys_of
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.table import HEADER, ScoreTable, read_rows
 from clusterlm_jax.records import Cell, ScoreRow, UserError
@@ -117,11 +120,65 @@ def test_a_damaged_line_is_named(path: Path, spec: AnalysisSpec, cells: list[Cel
 def test_epochs_of_an_abandoned_future_are_dropped(path: Path, spec: AnalysisSpec, rows_of: Rows) -> None:
     cells = [Cell("main", 0, epoch, epoch, "validation", "1", "knn") for epoch in (0, 2, 4)]
     table = filled(path, spec, cells, rows_of)
-    table.drop_after(2)
+    table.drop_after("main", 2)
     assert [table.done(cell) for cell in cells] == [True, True, False]
     assert read_rows(path) == [row for cell in cells[:2] for row in rows_of(cell)]
     table.append(cells[2], rows_of(cells[2], 0.25))
     assert read_rows(path)[-1].value == 0.25
+
+
+def test_dropping_epochs_is_for_one_run_and_all_its_seeds(path: Path, spec: AnalysisSpec, rows_of: Rows) -> None:
+    places = [(run, seed, epoch) for run in ("main", "null/symbols") for seed in (0, 1) for epoch in (0, 3)]
+    cells = {place: Cell(*place, 10, "validation", "0", "knn") for place in places}
+    table = filled(path, spec, list(cells.values()), rows_of)
+    table.drop_after("main", 0)
+    left = [place for place in places if place[0] != "main" or place[2] == 0]
+    for opened in (table, ScoreTable(path, spec)):
+        assert [place for place, cell in cells.items() if opened.done(cell)] == left
+    written = path.stat().st_mtime_ns
+    table.drop_after("main", 0)
+    assert path.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_incomplete_cell_that_no_kill_can_have_left_is_refused(
+    path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows, which: int
+) -> None:
+    """Breaks when such cells are dropped in silence: their states may be gone, so they could not be scored again."""
+    filled(path, spec, cells[:3], rows_of)
+    lines = path.read_text().splitlines(keepends=True)
+    first = 1 + sum(len(rows_of(cell)) for cell in cells[:which])
+    path.write_text("".join([*lines[:first], *lines[first + 2 :]]))
+    before, lost = path.read_bytes(), rows_of(cells[which])[0]
+    with pytest.raises(UserError, match="use a new --workdir") as refusal:
+        ScoreTable(path, spec)
+    assert f"lacks 2 scores of the cell {cells[which].name} (the first: {lost.label} {lost.score})" in str(
+        refusal.value
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_table_of_fewer_scores_is_refused(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
+    """As one written before there were null labels; rows beyond the expected do no harm."""
+    fewer = dataclasses.replace(spec, null_draws=0)
+    table = ScoreTable(path, fewer)
+    for cell in cells[:2]:
+        table.append(cell, [row for row in rows_of(cell) if (row.label, row.score) in keys_of(cell, fewer)])
+    with pytest.raises(UserError, match=f"lacks 12 scores of the cell {cells[0].name} .*another version"):
+        ScoreTable(path, spec)
+    path.unlink()
+    filled(path, spec, cells[:2], rows_of)
+    before = path.read_bytes()
+    table = ScoreTable(path, fewer)
+    assert all(table.done(cell) for cell in cells[:2])
+    assert path.read_bytes() == before
+
+
+def test_no_number_is_a_value_too(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
+    """The share of hard examples where there are none."""
+    filled(path, spec, cells[:1], lambda cell: rows_of(cell, float("nan")))
+    assert all(math.isnan(row.value) for row in read_rows(path))
+    assert ScoreTable(path, spec).done(cells[0])
 
 
 def test_a_full_disk_leaves_the_table_as_before(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
 
-from clusterlm_jax.data.batching import UNITS, TrainingBatches, first_fit, reading_batches
+from clusterlm_jax.data.batching import UNITS, TrainingBatches, align, first_fit, reading_batches
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
+from clusterlm_jax.models import gpt2  # noqa: F401 (makes a batch a pytree)
+from tests.conftest import SMALL_DATA
 
 
 def read_back(batch, step, dataset):
@@ -94,3 +99,18 @@ def test_first_fit_fills_rows_without_overlap(rng):
         # First fit leaves at most one row less than half full.
         filled = np.bincount([row for row, _ in cells])
         assert (filled < 12).sum() <= 1
+
+
+def test_aligned_batches_hold_what_each_held_and_nothing_more(dataset):
+    other = synthesise(dataclasses.replace(SMALL_DATA, longest_instruction=12), seed=4)
+    datasets = (dataset, other)
+    alone = [TrainingBatches(data, 12, "instance", 1, 0).epoch(1) for data in datasets]
+    assert alone[0].tokens_RT.shape != alone[1].tokens_RT.shape
+    together = align(alone)
+    for seed, data in enumerate(datasets):
+        batch = jax.tree.map(lambda a, seed=seed: a[seed], together)
+        for step in range(len(batch.tokens_RT)):
+            expected = list(read_back(alone[seed], step, data)) if step < len(alone[seed].tokens_RT) else []
+            assert list(read_back(batch, step, data)) == expected
+        assert (batch.tokens_RT > 0).sum() == (alone[seed].tokens_RT > 0).sum()
+        assert batch.weight_RT.sum() == alone[seed].weight_RT.sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.data import storage
+from clusterlm_jax.data.spec import DataSpec
+from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.records import UserError, Vocabulary
+from tests.conftest import SMALL_DATA
 
 
 def test_round_trip(dataset, tmp_path):
@@ -21,8 +25,10 @@ def test_round_trip(dataset, tmp_path):
     assert loaded.expressions == dataset.expressions
 
 
-def test_a_person_can_check_it(dataset, tmp_path):
-    """The readable files alone tell every instance: its symbols, and that its mapping is its task's."""
+@pytest.mark.parametrize("shared_mappings", [None, 2])
+def test_a_person_can_check_it(shared_mappings, tmp_path):
+    """The readable files alone tell every instance: its symbols, and that its mapping is its distribution's."""
+    dataset = synthesise(dataclasses.replace(SMALL_DATA, shared_mappings=shared_mappings), 3)
     storage.save(dataset, tmp_path)
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     with (tmp_path / "instances.tsv").open() as file:
@@ -31,10 +37,15 @@ def test_a_person_can_check_it(dataset, tmp_path):
     for row in rows:
         task = tasks[row["task"]]
         distribution = task["distributions"][row["distribution"]]
-        assert task["mappings"][row["input_symbol"]] == row["output_symbol"]
+        mappings = task["mappings"] | distribution.get("mappings", {})
+        assert mappings[row["input_symbol"]] == row["output_symbol"]
         assert row["text"] in distribution["validation" if row["splits"] == "validation" else "training"]
         if "hard_example_of" not in task:
             assert re.fullmatch(distribution["expression"], row["text"])
+    for task in tasks.values():
+        similar = shared_mappings is not None and len(task["distributions"]) > 1
+        assert len(task["mappings"]) == (2 if similar else 3)
+        assert {len(d.get("mappings", {})) for d in task["distributions"].values()} == {1 if similar else 0}
     counts = {name: sum(name in row["splits"].split("+") for row in rows) for name in dataset.splits}
     assert counts == {name: len(index) for name, index in dataset.splits.items()}
 
@@ -66,3 +77,15 @@ def test_statistics(dataset):
     assert found["training"] + found["validation"] == len(dataset)
     pairs = {(int(t), int(x)) for t, x in zip(dataset.labels["task"], dataset.labels["input"], strict=True)}
     assert found["tasks_per_input_mean"] == len(pairs) / len({x for _, x in pairs})
+    assert found["similar_tasks"] == found["tasks"]
+    assert found["outputs_per_input_mean"] == 1
+
+
+def test_statistics_of_similar_tasks():
+    """By hand: an identity of D distributions has D tasks, and 3 + 2 D mappings on five inputs."""
+    dataset = synthesise(DataSpec(shared_mappings=3), 0)
+    found = storage.statistics(dataset)
+    distributions = found["distributions"]
+    assert found["similar_tasks"] == distributions > found["tasks"]
+    assert found["outputs_per_input_mean"] == pytest.approx((3 * 50 + 2 * distributions) / (5 * 50))
+    assert found["tasks_per_input_mean"] == pytest.approx(5 * 50 / len(set(dataset.labels["input"].tolist())))

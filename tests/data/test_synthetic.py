@@ -18,6 +18,7 @@ from clusterlm_jax.data.grammar import SYMBOLS, Grammar
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.records import Dataset, UserError
+from tests.conftest import SMALL_DATA
 
 PAPER = DataSpec()
 
@@ -153,6 +154,18 @@ def test_all_available_takes_every_training_instruction_of_those_tasks():
     )
 
 
+@pytest.mark.parametrize(
+    ("spec", "seed", "digest"),
+    [
+        (PAPER, 0, "0eb60ff9e6ab583392320e32eba8818562503ad9dab2689dbb8546a49c3eb562"),
+        (SMALL_DATA, 3, "905bce615a472d69f163f5a5fd195a49ec06c3b6ef4975022e79c8e23cf64051"),
+    ],
+)
+def test_a_seed_keeps_its_data(spec, seed, digest):
+    """What was measured on a seed is repeated on the same data; any change in the order of draws would change it."""
+    assert storage.digest(synthesise(spec, seed)) == digest
+
+
 SCRIPT = """
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.storage import digest
@@ -215,6 +228,12 @@ def test_narrow_expressions_are_redrawn_within_a_bound():
         ({"quantifiers": ()}, "allowed is one or more of"),
         ({"subset_composition": "all"}, "allowed: hard_examples_and_originals"),
         ({"number_of_tasks": 0}, "at least 1"),
+        ({"shared_mappings": 0}, "data.shared_mappings is 0; it must be at least 1"),
+        ({"shared_mappings": 5}, "it must be below data.mappings_per_task = 5"),
+        (
+            {"shared_mappings": 3, "task_vocabulary_size": 15},
+            "50 tasks of 3 shared mappings and 2 more for each of at least 1 distributions need 250 distinct",
+        ),
     ],
 )
 def test_impossible_settings_are_refused_before_work(wrong, sentence):

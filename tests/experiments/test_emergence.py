@@ -17,7 +17,12 @@ from tests.command_line import ROOT, command, environment, run
 pytestmark = pytest.mark.slow
 STAGES = "--config.stages=('data', 'train', 'analyse')"
 PATIENCE = 240  # seconds
-ROWS_OF_AN_EPOCH = 2 * 4 * (2 * (6 * 8 + 7) + 6 * 8) + 4 * 3  # raw, residual, t-SNE of 2 splits x 4 states; neighbours
+SEEDS = "--config.seeds=(0, 1)"
+CLUSTERING = 6 * 8 + 4 * 3  # labels by scores, null labels by scores
+# Of one state: raw and residual with shares of variance, t-SNE, on 2 splits; hard examples in each space; neighbours.
+ROWS_OF_A_STATE = 2 * (2 * (CLUSTERING + 7) + CLUSTERING) + 3 * 2 + 5
+ROWS_OF_AN_EPOCH = 2 * 4 * ROWS_OF_A_STATE  # of both seeds
+ROWS = 1 + 4 * ROWS_OF_AN_EPOCH + 2 * ROWS_OF_A_STATE  # header, 4 epochs, instances as bags of symbols
 
 
 def scores(workdir: Path) -> list[str]:
@@ -35,7 +40,11 @@ def lines(path: Path) -> int:
 def kill_when(workdir: Path, ready: Callable[[], bool]) -> None:
     """Starts the run and ends it with SIGKILL as soon as `ready`; fails if it ends by itself before."""
     with subprocess.Popen(
-        command(workdir, STAGES), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(workdir, SEEDS, STAGES),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as process:
         wait_until(ready, process)
         os.kill(process.pid, signal.SIGKILL)
@@ -52,7 +61,7 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    result = run(workdir)
+    result = run(workdir, SEEDS)
     assert result.returncode == 0, result.stderr
     assert f"The report is at {workdir}/report.html" in result.stdout
     return workdir
@@ -62,8 +71,9 @@ def test_the_job_leaves_what_it_should(undisturbed):
     names = {path.name for path in undisturbed.iterdir()}
     assert {"config.json", "env.json", "run.json", "dataset", "checkpoints", "metrics.jsonl", "timings.jsonl"} <= names
     assert {"scores.csv", "embeddings", "figures", "tables", "report.html"} <= names
-    assert [json.loads(line)["epoch"] for line in metrics(undisturbed).splitlines()] == [0, 1, 2, 3]
-    assert len(scores(undisturbed)) == 1 + 4 * ROWS_OF_AN_EPOCH
+    records = [json.loads(line) for line in metrics(undisturbed).splitlines()]
+    assert [(record["epoch"], record["seed"]) for record in records] == [(e, s) for e in range(4) for s in (0, 1)]
+    assert len(scores(undisturbed)) == ROWS
     assert not list((undisturbed / "hidden").rglob("*.npy"))  # scored, so deleted
     figures = {path.stem for path in (undisturbed / "figures").glob("*.png")}
     assert {"figure_2", "figure_3", "figure_4", "figure_6a", "figure_6b", "figure_15", "figure_scatter"} <= figures
@@ -72,7 +82,7 @@ def test_the_job_leaves_what_it_should(undisturbed):
 
 def test_again_is_done_at_once(undisturbed):
     before = scores(undisturbed), metrics(undisturbed)
-    result = run(undisturbed)
+    result = run(undisturbed, SEEDS)
     assert result.returncode == 0, result.stderr
     assert (scores(undisturbed), metrics(undisturbed)) == before
 
@@ -81,7 +91,7 @@ def test_the_report_alone_redraws_without_a_device(undisturbed):
     page = (undisturbed / "report.html").read_bytes()
     (undisturbed / "report.html").unlink()
     result = subprocess.run(
-        command(undisturbed, "--config.stages=('report',)"),
+        command(undisturbed, SEEDS, "--config.stages=('report',)"),
         cwd=ROOT,
         env=environment() | {"JAX_PLATFORMS": "no_such_platform"},  # asking for a device would fail
         capture_output=True,
@@ -94,33 +104,33 @@ def test_the_report_alone_redraws_without_a_device(undisturbed):
 def checkpoint_under_way(workdir: Path) -> bool:
     """Orbax writes beside the place and renames: while the temporary one is there, a checkpoint is being written."""
     last = workdir / "checkpoints" / "last"
-    return lines(workdir / "metrics.jsonl") > 1 and last.exists() and any("tmp" in name for name in os.listdir(last))
+    return lines(workdir / "metrics.jsonl") > 2 and last.exists() and any("tmp" in name for name in os.listdir(last))
 
 
 @pytest.mark.parametrize("moment", ["training", "analysis", "checkpoint"])
 def test_killed_and_gone_on_with_it_equals_the_undisturbed_run(undisturbed, tmp_path, moment):
     workdir = tmp_path / "run"
     ready = {
-        "training": lambda: lines(workdir / "metrics.jsonl") == 2,
-        "analysis": lambda: (
-            lines(workdir / "metrics.jsonl") == 4 and lines(workdir / "scores.csv") < 1 + 4 * ROWS_OF_AN_EPOCH
-        ),
+        "training": lambda: lines(workdir / "metrics.jsonl") >= 3,
+        "analysis": lambda: lines(workdir / "metrics.jsonl") == 8 and lines(workdir / "scores.csv") < ROWS,
         "checkpoint": lambda: checkpoint_under_way(workdir),
     }[moment]
     kill_when(workdir, ready)
     assert not (workdir / "scores.csv").exists() or scores(workdir) != scores(undisturbed)
-    result = run(workdir, STAGES)
+    result = run(workdir, SEEDS, STAGES)
     assert result.returncode == 0, result.stderr
     assert scores(workdir) == scores(undisturbed)
     assert metrics(workdir) == metrics(undisturbed)
-    assert (workdir / "dataset" / "dataset.npz").read_bytes() == (undisturbed / "dataset" / "dataset.npz").read_bytes()
+    for seed in (0, 1):
+        file = Path("dataset") / f"seed={seed}" / "dataset.npz"
+        assert (workdir / file).read_bytes() == (undisturbed / file).read_bytes()
 
 
 def test_stages_one_by_one_equal_all_at_once(undisturbed, tmp_path):
     """Trained first and analysed later, in another process, from the states left on disk."""
     workdir = tmp_path / "run"
     for stage in ("data", "train", "analyse"):
-        result = run(workdir, f"--config.stages=('{stage}',)")
+        result = run(workdir, SEEDS, f"--config.stages=('{stage}',)")
         assert result.returncode == 0, result.stderr
     assert scores(workdir) == scores(undisturbed)
     assert metrics(workdir) == metrics(undisturbed)
@@ -128,7 +138,7 @@ def test_stages_one_by_one_equal_all_at_once(undisturbed, tmp_path):
 
 def test_states_that_are_gone_are_told(tmp_path, undisturbed):
     workdir = tmp_path / "run"
-    assert run(workdir, "--config.stages=('data', 'train')").returncode == 0
+    assert run(workdir, "--config.stages=('data', 'train')").returncode == 0  # one seed
     for path in (workdir / "hidden").rglob("epoch=0002"):
         path.rename(tmp_path / "elsewhere")
     result = run(workdir, "--config.stages=('analyse',)")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax.records import ScoreRow
-from clusterlm_jax.report.claims import CLAIMS, NOT_RUN, NOT_SEEN, SAME, Judgement, judge
-from clusterlm_jax.report.reading import read_run
+from clusterlm_jax.report.claims import CLAIMS, MIXED, NOT_RUN, NOT_SEEN, SAME, Judgement, judge
+from clusterlm_jax.report.reading import mean_run, read_runs
 from tests.report.work_directories import (
     like_the_paper,
     metric_records,
@@ -17,6 +17,7 @@ from tests.report.work_directories import (
     write_facts,
     write_metrics,
     write_rows,
+    write_run,
 )
 
 
@@ -34,13 +35,45 @@ def judged(workdir: Path, value=like_the_paper, records: list[dict] | None = Non
     write_rows(workdir, score_rows(value))
     write_metrics(workdir, metric_records() if records is None else records)
     write_facts(workdir)
-    return judge(read_run(workdir))
+    return judge(mean_run(read_runs(workdir)))
 
 
 def test_a_run_like_the_paper_agrees_with_every_claim(tmp_path: Path) -> None:
     judgements = judged(tmp_path)
+    assert {judgement.claim.where: judgement.verdict for judgement in judgements if judgement.verdict != SAME} == {
+        "G.2, figure 11": NOT_RUN,
+        "B.1, figure 14": NOT_RUN,
+    }
+    assert all(judgement.numbers and not judgement.by_seed for judgement in judgements)
+
+
+def test_three_seeds_like_the_paper_agree_with_every_claim(tmp_path: Path) -> None:
+    judgements = judge(mean_run(read_runs(write_run(tmp_path, seeds=(0, 1, 2), shared_mappings=3))))
     assert [judgement.verdict for judgement in judgements] == [SAME] * len(CLAIMS)
-    assert all(judgement.numbers for judgement in judgements)
+    for judgement in judgements:
+        assert judgement.by_seed == ({} if judgement.claim.all_seeds else dict.fromkeys((0, 1, 2), SAME))
+
+
+@pytest.mark.parametrize(
+    ("flat_in", "verdict"), [((0,), MIXED), ((1, 2), MIXED), ((0, 1, 2), NOT_SEEN)], ids=["one", "two", "all"]
+)
+def test_seeds_that_do_not_agree_are_mixed(tmp_path: Path, flat_in: tuple[int, ...], verdict: str) -> None:
+    """Task clusters that never rise in some seeds; a verdict by the mean alone would take no notice of one of them."""
+
+    def value(row: ScoreRow) -> float:
+        return 0.3 if row.seed in flat_in and row.label == "task" else like_the_paper(row)
+
+    judgement = judge(mean_run(read_runs(write_run(tmp_path, value, seeds=(0, 1, 2)))))[0]
+    assert judgement.verdict == verdict
+    assert judgement.by_seed == {seed: NOT_SEEN if seed in flat_in else SAME for seed in (0, 1, 2)}
+
+
+def test_a_seed_that_was_not_run_leaves_the_verdict_open(tmp_path: Path) -> None:
+    rows = [row for seed in (0, 1) for row in score_rows(like_the_paper, seed=seed)]
+    write_rows(tmp_path, [row for row in rows if row.seed == 0 or not row.score.startswith("knn")])
+    write_metrics(tmp_path, [record for seed in (0, 1) for record in metric_records(seed=seed)])
+    (judgement,) = (j for j in judge(mean_run(read_runs(tmp_path))) if j.claim.where == "3.3, figure 4")
+    assert judgement.by_seed == {0: SAME, 1: NOT_RUN} and judgement.verdict == MIXED
 
 
 FLAT = {label: only(lambda row, paper: 0.3, label=label) for label in ("task", "distribution", "distribution_mapping")}
@@ -54,7 +87,9 @@ OPPOSITES = {
     "obvious clusters": FLAT["distribution"],
     "together are strong": FLAT["distribution_mapping"],
     "better on validation": only(lambda row, paper: 0.95 * paper, label="distribution_mapping", split="validation"),
-    "Hard examples": only(lambda row, paper: 0.8 * paper, label="task", split="training_subset"),
+    "Hard examples": only(lambda row, paper: 0.5, score="hard_with_own"),
+    "similar instructions alone": only(lambda row, paper: 0.9, label="regrouped_task"),
+    "learns to identify tasks": only(lambda row, paper: paper if row.epoch > 4 else 0.15, label="task", score="f1"),
     "persist": only(lambda row, paper: paper if row.epoch <= 5 else 0.5 * paper, label="task", split="validation"),
     "nearest training neighbours": only(
         lambda row, paper: 0.1 + 0.01 * row.epoch if row.layer == "0" else 0.1, score="knn_accuracy"
@@ -112,20 +147,21 @@ def test_a_claim_without_its_rows_was_not_run(tmp_path: Path) -> None:
     write_rows(tmp_path, [row for row in score_rows(like_the_paper) if not row.score.startswith("knn")])
     write_metrics(tmp_path, metric_records())
     write_facts(tmp_path)
-    open_claims = [judgement for judgement in judge(read_run(tmp_path)) if judgement.verdict == NOT_RUN]
-    assert [judgement.claim.where for judgement in open_claims] == ["3.3, figure 4"]
+    open_claims = [judgement for judgement in judge(mean_run(read_runs(tmp_path))) if judgement.verdict == NOT_RUN]
+    assert [judgement.claim.where for judgement in open_claims] == ["3.3, figure 4", "G.2, figure 11", "B.1, figure 14"]
     write_rows(tmp_path, [])
     (tmp_path / "metrics.jsonl").unlink()
-    judgements = judge(read_run(tmp_path))
+    judgements = judge(mean_run(read_runs(tmp_path)))
     assert {judgement.verdict for judgement in judgements} == {NOT_RUN}
     assert all(judgement.numbers[0].startswith("Not run: ") for judgement in judgements)
 
 
 def test_an_accuracy_that_never_moves_leaves_the_correlation_open(tmp_path: Path) -> None:
     records = [record | {"validation_accuracy": 0.04} for record in metric_records()]
-    assert judged(tmp_path, records=records)[-1].verdict == NOT_RUN
+    (verdict,) = (j.verdict for j in judged(tmp_path, records=records) if j.claim.where == "G.4, figure 15")
+    assert verdict == NOT_RUN
 
 
 def test_every_claim_prints_its_source_and_its_rule() -> None:
     for claim in CLAIMS:
-        assert claim.where[0] in "3G" and claim.rule.endswith(".") and claim.paper.endswith(".")
+        assert claim.where[0] in "3BG" and claim.rule.endswith(".") and claim.paper.endswith(".")

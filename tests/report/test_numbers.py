@@ -15,7 +15,7 @@ from scipy.stats import pearsonr
 from clusterlm_jax.records import SPLITS, ScoreRow, layer_names
 from clusterlm_jax.report import tables
 from clusterlm_jax.report.correlation import correlations
-from clusterlm_jax.report.reading import read_run
+from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.scatter import figure_scatter
 from clusterlm_jax.report.spec import ReportSpec
@@ -35,6 +35,7 @@ LABEL_NAMES = {
     "task": "task",
     "distribution": "distribution",
     "distribution-mapping": "distribution_mapping",
+    "mapping": "mapping",
     "input symbol": "input",
     "output symbol": "output",
     "position": "position",
@@ -54,9 +55,11 @@ def distinct(row: ScoreRow) -> float:
 
 @pytest.fixture(scope="module")
 def rows() -> dict[tuple, float]:
-    """Values of a run by split, layer, label, reducer, score and epoch."""
+    """Values of the main run by split, layer, label, reducer, score and epoch."""
     return {
-        (row.split, row.layer, row.label, row.reducer, row.score, row.epoch): row.value for row in score_rows(distinct)
+        (row.split, row.layer, row.label, row.reducer, row.score, row.epoch): row.value
+        for row in score_rows(distinct)
+        if row.run == "main"
     }
 
 
@@ -66,7 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     write_rows(workdir, score_rows(distinct))
     write_metrics(workdir, metric_records())
     write_facts(workdir)
-    return read_run(workdir)
+    return mean_run(read_runs(workdir))
 
 
 def make(run: Run, name: str) -> tables.Table:
@@ -99,7 +102,7 @@ def test_table_scores_equals_the_rows(run: Run, rows: dict[tuple, float]) -> Non
 
 def test_table_variance_equals_the_rows(run: Run, rows: dict[tuple, float]) -> None:
     lines = table(run, "table_variance")
-    assert len(lines) == 6 * 3
+    assert len(lines) == 7 * 3
     for label, moment, *values in lines:
         cell = (LABEL_NAMES[label], "none", "variance_share", epoch_of(moment))
         assert [float(value) for value in values] == [rows["validation", layer, *cell] for layer in LAYERS]
@@ -137,7 +140,14 @@ def test_markdown_keeps_a_bar_inside_its_cell() -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(None, "not run"), (float("nan"), "undefined"), (0.98765, "0.988"), (1508, "1,508"), ("task", "task")],
+    [
+        (None, "not run"),
+        (float("nan"), "undefined"),
+        (float("inf"), "never"),
+        (0.98765, "0.988"),
+        (1508, "1,508"),
+        ("task", "task"),
+    ],
 )
 def test_a_value_is_shown_as_a_person_reads_it(value: tables.Value, words: str) -> None:
     assert tables.shown(value) == words
@@ -159,13 +169,13 @@ def run_with(tmp_path: Path, value, best: int | None = None, keep=lambda row: Tr
     write_metrics(tmp_path, metric_records())
     if best is not None:
         write_facts(tmp_path, best)
-    return read_run(tmp_path)
+    return mean_run(read_runs(tmp_path))
 
 
 def test_the_best_epoch_is_the_checkpoints_or_the_earliest_most_accurate(tmp_path: Path) -> None:
     assert run_with(tmp_path, like_the_paper).best_epoch == 5  # of metric_records
     write_facts(tmp_path, best=7)
-    assert read_run(tmp_path).best_epoch == 7
+    assert mean_run(read_runs(tmp_path)).best_epoch == 7
 
 
 def test_the_reducer_is_the_better_one_from_the_best_epoch_on(tmp_path: Path) -> None:
@@ -211,14 +221,14 @@ def test_the_best_layer_is_one_of_the_paper(tmp_path: Path) -> None:
 def test_the_scatter_shows_first_two_between_best_and_last(tmp_path: Path, best: int, shown: list[str]) -> None:
     run_with(tmp_path, like_the_paper, best)
     write_embeddings(tmp_path, (0, 1, 2, 3, 5, 8), ("3", "1"))
-    figure = figure_scatter(read_run(tmp_path), ReportSpec())
+    figure = figure_scatter(mean_run(read_runs(tmp_path)), ReportSpec())
     assert [axes.get_title().split(",")[0].removeprefix("epoch ") for axes in figure.axes] == shown
     assert "layer 3" in figure.get_suptitle(), "the best layer by validation task F1"
 
 
 def test_the_scatter_obeys_the_spec(tmp_path: Path) -> None:
     write_embeddings(tmp_path, (0, 1, 2), ("1", "2"), points=30)
-    run = read_run(tmp_path)
+    run = mean_run(read_runs(tmp_path))
     figure = figure_scatter(run, ReportSpec(scatter_layer="1", scatter_epochs=(2, 0, 7)))
     assert "layer 1" in figure.get_suptitle() and len(figure.axes) == 2
     points = sum(len(collection.get_offsets()) for collection in figure.axes[0].collections)
@@ -232,9 +242,9 @@ def test_curves_do_not_depend_on_the_order_of_the_rows(tmp_path: Path) -> None:
     """Workers finish cells in any order; curves are drawn through the epochs in theirs."""
     rows = score_rows(like_the_paper)
     write_rows(tmp_path, rows)
-    ordered = read_run(tmp_path).curves
+    ordered = mean_run(read_runs(tmp_path)).curves
     write_rows(tmp_path, [rows[index] for index in np.random.default_rng(0).permutation(len(rows))])
-    shuffled = read_run(tmp_path).curves
+    shuffled = mean_run(read_runs(tmp_path)).curves
     assert {key: list(curve.items()) for key, curve in ordered.items()} == {
         key: list(curve.items()) for key, curve in shuffled.items()
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import ScoreRow, UserError
+from clusterlm_jax.report.claims import CLAIMS
 from clusterlm_jax.report.gallery import FIGURES
 from clusterlm_jax.report.page import write
-from clusterlm_jax.report.reading import read_run
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import TABLES
 from tests.report.work_directories import (
@@ -56,6 +55,7 @@ def test_every_figure_is_drawn_in_both_formats(reported: Path, name: str) -> Non
 def test_nothing_but_the_named_files_is_left(reported: Path) -> None:
     figures = {f"{name}.{form}" for name in NAMES for form in ("png", "pdf")}
     tables = {f"{entry.name}.{suffix}" for entry in TABLES for suffix in ("md", "csv")}
+    tables -= {"table_seeds.md", "table_seeds.csv"}  # one seed only
     assert {path.name for path in (reported / "figures").iterdir()} == figures
     assert {path.name for path in (reported / "tables").iterdir()} == tables
 
@@ -67,7 +67,9 @@ def test_the_page_holds_everything_and_needs_nothing_else(reported: Path) -> Non
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert set(re.findall(r'\bhref="([^"]*)"', html)) == {"https://arxiv.org/abs/2402.12151"}
     assert "<script" not in html and "<link" not in html and "url(" not in html and "@import" not in html
-    assert "not run" not in re.sub(r"<p>A GPT-2.*?</p>|\d+ not run", "", html.split("Tables</h2>")[0], flags=re.S)
+    before_tables = re.sub(r"<p>A GPT-2.*?</p>|\d+ not run", "", html.split("Tables</h2>")[0], flags=re.S)
+    assert before_tables.count("not run</span>") == 2, "the claims about seeds and about similar tasks"
+    assert len(re.findall("not run", before_tables, flags=re.I)) == 4, "each with its reason, and no figure"
 
 
 def test_the_headline_names_the_main_numbers(reported: Path) -> None:
@@ -76,7 +78,7 @@ def test_the_headline_names_the_main_numbers(reported: Path) -> None:
         "55,360 parameters",
         "8 epochs of 220 steps",
         "0.950 at epoch 5",
-        "11 same direction, 0 not seen, 0 not run",
+        "13 same direction, 0 not seen, 2 not run",
         "train 2 min 1 s, analyse 30 s",
     ):
         assert words in html
@@ -127,7 +129,7 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monk
 def test_an_empty_work_directory_says_not_run_everywhere(tmp_path: Path) -> None:
     html = write(tmp_path, ReportSpec()).read_text()
     assert html.count('class="missing"') >= len(NAMES)
-    assert html.count("not run</span>") == 11
+    assert html.count("not run</span>") == len(CLAIMS)
     assert "<img" not in html and not list((tmp_path / "figures").glob("*"))
 
 
@@ -145,7 +147,7 @@ def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
         file.write('{"run": "main", "seed": 0, "epo')  # killed while writing
     html = write(tmp_path, ReportSpec(formats=("png",))).read_text()
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert drawn == {"figure_2", "figure_3", "figure_6a", "figure_6b", "figure_variance"}
+    assert drawn == {f"figure_{name}" for name in ("2", "3", "6a", "6b", "variance", "timing", "hard")}
     for reason in (
         "Not run: there are no t-SNE coordinates of the validation split.",
         "Not run: the nearest neighbours have not been analysed.",
@@ -175,17 +177,22 @@ def test_values_are_escaped(tmp_path: Path) -> None:
     assert html.count("&lt;script&gt;") == 3
 
 
-def test_other_runs_and_seeds_do_not_mix_in(tmp_path: Path) -> None:
-    """Only the lowest seed of `main` is shown, and the page says that there are more."""
-    rows = [row for row in score_rows(like_the_paper) if row.label == "mapping"]
-    foreign = [dataclasses.replace(row, seed=1, value=0.99) for row in rows]
-    foreign += [dataclasses.replace(row, run="main/other", value=0.99) for row in rows]
-    write_rows(tmp_path, foreign + rows)
-    write_metrics(tmp_path, [record | {"seed": seed} for seed in (2, 0) for record in metric_records()])
-    run = read_run(tmp_path)
-    assert run.seeds == (0, 1, 2) and run.curves
-    assert all(value < 0.99 for curve in run.curves.values() for value in curve.values())
-    assert "seed 0 of 0, 1, 2" in write(tmp_path, PAGE_ONLY).read_text()
+def test_three_seeds_are_shown_as_their_mean_and_each_is_judged(tmp_path: Path) -> None:
+    def value(row: ScoreRow) -> float:
+        return 0.3 if row.seed == 1 and row.label == "distribution" else like_the_paper(row)
+
+    html = write(write_run(tmp_path / "run", value, seeds=(0, 1, 2)), PAGE_ONLY).read_text()
+    for words in (
+        "mean of the seeds 0, 1, 2",
+        "0.950 at epoch 5 (seed 0), 0.940 at epoch 5 (seed 1)",
+        "13 same direction, 1 mixed, 0 not seen, 1 not run",
+        "Figure 11: clusters over training",
+        "Figure 13: learning curves",
+        "seed 0</th><th>seed 1</th><th>seed 2</th><th>mean</th><th>standard deviation",
+    ):
+        assert words in html
+    mixed = html.split('<span class="verdict mixed">')[1].split("</td>")[0]
+    assert re.findall(r"(\d) ([✓✗])", mixed) == [("0", "✓"), ("1", "✗"), ("2", "✓")]
 
 
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import Batch
 from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import TrainState, dropout_key, initial_state, optimiser
+from clusterlm_jax.training.state import TrainState, course, initial_state
 from clusterlm_jax.training.steps import read_step, sequence_loss, train_step, train_steps
 
 SPEC = GPT2Spec(layers=2, heads=2, hidden_dim=16, positions=32, dropout=0.0)
+STEPS = 50
 
 
 @dataclasses.dataclass
@@ -27,7 +28,7 @@ class Bench:
     """A small model, its state, and the batches of an epoch."""
 
     model: GPT2
-    tx: optax.GradientTransformation
+    spec: TrainSpec
     state: TrainState
     batches: Batch
 
@@ -37,8 +38,8 @@ class Bench:
 
 def make_bench(dataset, unit: str = "instance", dropout: float = 0.0) -> Bench:
     model = GPT2(dataclasses.replace(SPEC, dropout=dropout), dataset.vocabulary.size)
-    tx = optimiser(TrainSpec(learning_rate=1e-2), total_steps=50)
-    return Bench(model, tx, initial_state(model, tx, 0), TrainingBatches(dataset, 12, unit, 1, 0).epoch(1))
+    spec = TrainSpec(learning_rate=1e-2)
+    return Bench(model, spec, initial_state(model, spec, 0), TrainingBatches(dataset, 12, unit, 1, 0).epoch(1))
 
 
 @pytest.mark.parametrize("unit", ["instance", "instruction"])
@@ -66,15 +67,15 @@ def test_loss_is_that_of_whole_sequences_one_by_one(dataset, unit):
 
 def test_scanned_steps_are_steps_one_by_one_and_unreal_ones_leave_all_as_it_is(dataset):
     bench = make_bench(dataset, dropout=0.1)
-    key = dropout_key(0)
+    plan = course(0, STEPS)
     chunk = jax.tree.map(lambda a: a[np.array([0, 1, 1, 2])], bench.batches)
     real = np.array([True, True, False, True])
-    scanned, metrics = jax.jit(partial(train_steps, bench.model, bench.tx))(key, bench.state, chunk, real)
+    scanned, metrics = jax.jit(partial(train_steps, bench.model, bench.spec))(plan, bench.state, chunk, real)
     state = bench.state
-    step = jax.jit(partial(train_step, bench.model, bench.tx))
+    step = jax.jit(partial(train_step, bench.model, bench.spec))
     losses = []
     for index in (0, 1, 2):
-        state, metric, _ = step(key, state, bench.batch(index))
+        state, metric, _ = step(plan, state, bench.batch(index))
         losses.append(float(metric.loss))
     assert int(scanned.step) == 3
     assert metrics.loss[2] == metrics.tokens[2] == 0
@@ -86,10 +87,10 @@ def test_scanned_steps_are_steps_one_by_one_and_unreal_ones_leave_all_as_it_is(d
 def test_captured_states_equal_those_read_when_nothing_is_dropped(dataset):
     """And capturing changes neither the step nor its loss."""
     bench = make_bench(dataset)
-    batch, key = bench.batch(0), dropout_key(0)
-    step = partial(train_step, bench.model, bench.tx)
-    plain_state, plain, nothing = jax.jit(step)(key, bench.state, batch)
-    state, metrics, captured = jax.jit(partial(step, capture=True))(key, bench.state, batch)
+    batch, plan = bench.batch(0), course(0, STEPS)
+    step = partial(train_step, bench.model, bench.spec)
+    plain_state, plain, nothing = jax.jit(step)(plan, bench.state, batch)
+    state, metrics, captured = jax.jit(partial(step, capture=True))(plan, bench.state, batch)
     read = jax.jit(partial(read_step, bench.model))(bench.state.params, batch)
     assert nothing is None
     assert captured.hidden_LND.shape == (SPEC.layers + 2, 12, SPEC.hidden_dim)
@@ -102,9 +103,9 @@ def test_captured_states_equal_those_read_when_nothing_is_dropped(dataset):
 
 def test_dropout_follows_seed_and_step_alone(dataset):
     bench = make_bench(dataset, dropout=0.5)
-    step = jax.jit(partial(train_step, bench.model, bench.tx))
+    step = jax.jit(partial(train_step, bench.model, bench.spec))
     losses = [
-        float(step(dropout_key(seed), dataclasses.replace(bench.state, step=jnp.asarray(at)), bench.batch(0))[1].loss)
+        float(step(course(seed, STEPS), dataclasses.replace(bench.state, step=jnp.asarray(at)), bench.batch(0))[1].loss)
         for seed, at in ((0, 0), (0, 0), (0, 1), (1, 0))
     ]
     assert losses[0] == losses[1]
@@ -115,16 +116,15 @@ def test_gradients_are_clipped_and_the_rate_ends_at_zero(dataset):
     """With a tiny bound on its norm, Adam's first update hardly changes, but its moments show the bound."""
     spec = TrainSpec(max_gradient_norm=1e-3, learning_rate=1e-2, weight_decay=0.0)
     model = GPT2(SPEC, dataset.vocabulary.size)
-    tx = optimiser(spec, total_steps=4)
-    state = initial_state(model, tx, 0)
-    bench = Bench(model, tx, state, TrainingBatches(dataset, 12, "instance", 1, 0).epoch(1))
-    step = jax.jit(partial(train_step, model, tx))
-    state, _, _ = step(dropout_key(0), state, bench.batch(0))
+    state = initial_state(model, spec, 0)
+    bench = Bench(model, spec, state, TrainingBatches(dataset, 12, "instance", 1, 0).epoch(1))
+    step = jax.jit(partial(train_step, model, spec))
+    state, _, _ = step(course(0, 4), state, bench.batch(0))
     moments = optax.tree_utils.tree_get(state.opt_state, "mu")
     assert float(optax.tree.norm(moments)) == pytest.approx(0.1 * 1e-3, rel=1e-3)  # (1 - b1) times the bound
     for _ in range(4):
         before = state.params
-        state, _, _ = step(dropout_key(0), state, bench.batch(0))
+        state, _, _ = step(course(0, 4), state, bench.batch(0))
     moved = [jnp.abs(a - b).max() for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(state.params), strict=True)]
     assert max(moved) == 0  # step 4 of 4: the cosine has reached 0
 
@@ -132,9 +132,9 @@ def test_gradients_are_clipped_and_the_rate_ends_at_zero(dataset):
 def test_steps_learn(dataset):
     """Thirty steps on one batch bring the loss well down, or the gradient is not the loss's."""
     bench = make_bench(dataset)
-    step, state = jax.jit(partial(train_step, bench.model, bench.tx)), bench.state
+    step, state = jax.jit(partial(train_step, bench.model, bench.spec)), bench.state
     losses = []
     for _ in range(30):
-        state, metrics, _ = step(dropout_key(0), state, bench.batch(0))
+        state, metrics, _ = step(course(0, STEPS), state, bench.batch(0))
         losses.append(float(metrics.loss / metrics.tokens))
     assert losses[-1] < 0.7 * losses[0]

@@ -1,0 +1,61 @@
+"""What company costs: seconds an epoch of training with one seed, and with several in one program.
+
+    python -m benchmarks.seeds [WIDTH] [SEEDS] [float32|bfloat16] [STEPS]
+
+The epochs are those of a run: the paper's data, drawn anew for each seed, in batches of 64 instances with their
+instructions shared. Side by side (vmap) and in turn inside one program (map); a ratio below the number of seeds is
+what one program saves.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+
+import jax
+import numpy as np
+
+from clusterlm_jax.data.batching import TrainingBatches, align
+from clusterlm_jax.data.spec import DataSpec
+from clusterlm_jax.data.synthetic import synthesise
+from clusterlm_jax.models.gpt2 import GPT2
+from clusterlm_jax.models.spec import GPT2Spec
+from clusterlm_jax.training.loop import stack
+from clusterlm_jax.training.spec import TrainSpec
+from clusterlm_jax.training.state import course, initial_state
+from clusterlm_jax.training.steps import over_seeds, train_steps
+
+REPEATS, BATCH = 5, 64
+
+
+def seconds_an_epoch(model: GPT2, batches: list[TrainingBatches], axis: str, steps: int) -> float:
+    """Median of a few timings of `steps` steps of every seed, as of a whole epoch of the longest."""
+    seeds, total = range(len(batches)), max(b.steps for b in batches)
+    chunk = jax.tree.map(lambda a: jax.device_put(a[:, :steps]), align([b.epoch(1) for b in batches]))
+    real = np.arange(steps) < np.array([[b.steps] for b in batches])
+    run = jax.jit(over_seeds(partial(train_steps, model, TrainSpec()), axis), donate_argnums=1)
+    courses = stack([course(seed, 10_000) for seed in seeds])
+    state = stack([initial_state(model, TrainSpec(), seed) for seed in seeds])
+    times = []
+    for _ in range(REPEATS + 1):  # the first compiles
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(run(courses, state, chunk, real))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:])) * total / steps
+
+
+def main(width: str = "256", seeds: str = "3", dtype: str = "float32", steps: str = "16") -> None:
+    datasets = [synthesise(DataSpec(), seed) for seed in range(int(seeds))]
+    model = GPT2(GPT2Spec(hidden_dim=int(width), compute_dtype=dtype), datasets[0].vocabulary.size)
+    batches = [TrainingBatches(dataset, BATCH, "instruction", 1, seed) for seed, dataset in enumerate(datasets)]
+    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} instances")
+    one = seconds_an_epoch(model, batches[:1], "map", int(steps))
+    print(f"one seed                  {one:8.3f} s an epoch")
+    for axis, words in (("vmap", "side by side"), ("map", "in turn")):
+        several = seconds_an_epoch(model, batches, axis, int(steps))
+        print(f"{seeds} seeds {words:17} {several:8.3f} s an epoch, {several / one:5.2f} x one seed")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

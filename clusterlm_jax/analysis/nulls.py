@@ -1,0 +1,75 @@
+"""Null labels: what a clustering scores for labels that mean nothing, or nothing but surface. Ours; the paper has none.
+
+A `shuffled` label is dealt anew to the instances: what is left is chance. Of `regrouped_task`, whole distributions are
+dealt anew to the tasks: instructions of one expression stay together, so this is what clusters of mere surface score.
+A null label has as many values as the label it imitates, so it is scored against that label's clustering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from clusterlm_jax.analysis.neighbours import task_share
+from clusterlm_jax.analysis.scores import score_all
+from clusterlm_jax.analysis.spec import AnalysisSpec
+
+NULL_LABELS = {
+    "shuffled_task": "task",
+    "shuffled_distribution": "distribution",
+    "shuffled_distribution_mapping": "distribution_mapping",
+    "regrouped_task": "task",
+}  # null label: the label it imitates
+NULL_SCORES = ("f1", "ari", "ami")
+
+
+def nulls_of(spec: AnalysisSpec) -> dict[str, str]:
+    """The null labels to score, each with the label it imitates."""
+    return {null: label for null, label in NULL_LABELS.items() if spec.null_draws and label in spec.labels}
+
+
+def regrouped(task_N: np.ndarray, distribution_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The task each instance's distribution is dealt to; every task keeps its number of distributions."""
+    _, first_G, group_N = np.unique(distribution_N, return_index=True, return_inverse=True)
+    return rng.permutation(task_N[first_G])[group_N]
+
+
+def draw(null: str, columns: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """One draw of a null label, int32 [instance]; columns are int32 [instance] by name."""
+    label_N = columns[NULL_LABELS[null]]
+    if null == "regrouped_task":
+        return regrouped(label_N, columns["distribution"], rng)
+    return rng.permutation(label_N)
+
+
+def null_scores(
+    null: str, columns: Mapping[str, np.ndarray], clusters_N: np.ndarray, draws: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Mean scores of a clustering for draws of a null label."""
+    scores = [score_all(draw(null, columns, rng), clusters_N, NULL_SCORES) for _ in range(draws)]
+    return {name: float(np.mean([by_name[name] for by_name in scores])) for name in NULL_SCORES}
+
+
+def draw_neighbours(
+    null: str, queries: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One draw of the tasks of queries and references: a distribution goes to the same task in both."""
+    if null == "regrouped_task":
+        task, distribution = (np.concatenate([queries[name], references[name]]) for name in ("task", "distribution"))
+        task_Q, task_N = np.split(regrouped(task, distribution, rng), [len(queries["task"])])
+        return task_Q, task_N
+    return queries["task"], draw(null, references, rng)
+
+
+def null_task_share(
+    null: str,
+    index_QK: np.ndarray,
+    queries: Mapping[str, np.ndarray],
+    references: Mapping[str, np.ndarray],
+    draws: int,
+    rng: np.random.Generator,
+) -> float:
+    """Mean share of neighbours (indices of references) with the query's task, for draws of a null label of tasks."""
+    tasks = [draw_neighbours(null, queries, references, rng) for _ in range(draws)]
+    return float(np.mean([task_share(index_QK, task_Q, task_N) for task_Q, task_N in tasks]))

@@ -1,0 +1,21 @@
+"""One experiment in one work directory: what a command runs, and a grid at each of its points."""
+
+from __future__ import annotations
+
+import importlib
+
+from clusterlm_jax.config import Config
+from clusterlm_jax.workdir import WorkDir
+
+
+def run(config: Config, workdir: WorkDir) -> None:
+    """Checks what is there, takes the directory for this process and this configuration, and runs the stages.
+
+    Raises:
+      UserError: an earlier stage is missing, or the directory is another process's or another configuration's.
+    """
+    experiment = importlib.import_module(f"clusterlm_jax.experiments.{config.experiment}")
+    experiment.check(config, workdir)
+    with workdir.locked():
+        workdir.claim(config.as_dict())
+        experiment.run(config, workdir)

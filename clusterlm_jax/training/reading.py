@@ -1,0 +1,81 @@
+"""A dropout-free pass over fixed instances, all seeds at once: hidden states and accuracy at the input token."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import numpy as np
+
+from clusterlm_jax.data.batching import align, reading_batches, stack_padded
+from clusterlm_jax.models.gpt2 import GPT2
+from clusterlm_jax.records import Batch, Dataset, layer_names
+from clusterlm_jax.training import steps
+
+ROWS = 64  # of a batch
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitReading:
+    """What was read at the input tokens of a split, on the host, instances in the order of the split.
+
+    Attributes:
+      hidden_LND: float32; layers in the order of `records.layer_names`.
+      loss: cross-entropy of the output token, nats, mean.
+      accuracy: share of output tokens predicted, the output being that of the instance's own task.
+      identity_accuracy: share predicted as *any* output the task identity has for the input; None where there is but
+        one, as everywhere but among similar tasks (B.1).
+    """
+
+    hidden_LND: np.ndarray
+    loss: float
+    accuracy: float
+    identity_accuracy: float | None
+
+
+class Reader:
+    """Reads the models of several seeds on their datasets, whose batches are filled up to one shape."""
+
+    def __init__(self, model: GPT2, datasets: Sequence[Dataset], axis: str) -> None:
+        self._model, self._datasets = model, datasets
+        self._read = jax.jit(steps.over_seeds(partial(steps.read_step, model), axis))
+        self._batches: dict[str, tuple[Batch, np.ndarray]] = {}
+
+    def __call__(self, params, split: str) -> list[SplitReading]:
+        """The reading of a split, one for each seed; `params` are stacked over the seeds."""
+        if split not in self._batches:
+            laid_out = [reading_batches(dataset, dataset.splits[split], ROWS) for dataset in self._datasets]
+            batches, instance_SN = zip(*laid_out, strict=True)
+            self._batches[split] = align(batches), stack_padded(instance_SN, fill=-1)
+        batches, instance_ZSN = self._batches[split]  # Z: seed, S: step of the pass
+        sizes = [len(dataset.splits[split]) for dataset in self._datasets]
+        layers, width = len(layer_names(self._model.spec.layers)), self._model.spec.hidden_dim
+        hidden_ZLND = [np.empty((layers, size, width), np.float32) for size in sizes]
+        loss_ZN = [np.empty(size, np.float32) for size in sizes]
+        predicted_ZN = [np.empty(size, np.int32) for size in sizes]
+        for step in range(instance_ZSN.shape[1]):
+            part = jax.device_get(self._read(params, jax.tree.map(lambda a, step=step: a[:, step], batches)))
+            for seed, instance_N in enumerate(instance_ZSN[:, step]):
+                there, place = instance_N >= 0, instance_N[instance_N >= 0]
+                hidden_ZLND[seed][:, place] = part.hidden_LND[seed][:, there]
+                loss_ZN[seed][place] = part.loss_N[seed][there]
+                predicted_ZN[seed][place] = part.predicted_N[seed][there]
+        return [
+            SplitReading(hidden_LND, float(loss_N.mean(dtype=float)), *_accuracies(dataset, split, predicted_N))
+            for dataset, hidden_LND, loss_N, predicted_N in zip(
+                self._datasets, hidden_ZLND, loss_ZN, predicted_ZN, strict=True
+            )
+        ]
+
+
+def _accuracies(dataset: Dataset, split: str, predicted_N: np.ndarray) -> tuple[float, float | None]:
+    """Accuracy, and identity accuracy where a task identity has several outputs for an input."""
+    index, labels, tokens = dataset.splits[split], dataset.labels, dataset.vocabulary.size
+    question_M = labels["task"] * tokens + labels["input"]  # of every instance of the dataset
+    known = np.unique(question_M * tokens + labels["output"])
+    accuracy = float((predicted_N == labels["output"][index]).mean())
+    if len(known) == len(np.unique(question_M)):
+        return accuracy, None
+    return accuracy, float(np.isin(question_M[index] * tokens + predicted_N, known).mean())

@@ -1,0 +1,30 @@
+"""The main experiment over three seeds, trained in one program (paper G.2, figures 11 to 13).
+
+Reproduces figures 11 to 13: every curve is the mean over the seeds, one standard deviation shaded. Data, parameters,
+dropout and the order of the batches follow from the seed:
+
+    python -m clusterlm_jax.main --config=configs/seeds.py --workdir=runs/seeds
+
+The figures say whether three seeds are enough to tell: the paper finds the trends consistent, with more variance on the
+training subset, from learning the hard examples.
+
+`configs/seeds.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at half the width.
+
+Measured numbers: TO BE FILLED BY LEAD
+"""
+
+from pathlib import Path
+
+from clusterlm_jax import config as configuration
+
+
+def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
+    forms = configuration.forms(argument, allowed=("quick",))
+    config = configuration.from_file(Path(__file__).with_name("synthetic.py"), argument)
+    config.seeds = (0, 1, 2)
+    if "quick" in forms:
+        config.model.hidden_dim = 64
+        config.model.initial_scale = 0.07  # .02 times the root of 768 / 64
+        config.train.epochs = 40
+        config.eval.every = 10  # 5 analyses of each seed
+    return config

@@ -1,0 +1,39 @@
+"""The main experiment at four widths (paper G.1, figures 7 to 10, table 9), side by side.
+
+Reproduces figures 7 and 8 (width 32, which trains 500 epochs) and 9 and 10 (width 2048) beside the main run's 768, and
+width 256:
+
+    python -m clusterlm_jax.main --config=configs/widths.py --workdir=runs/widths
+
+Each point is an ordinary run in a directory of its own, `runs/widths/hidden_dim=256`, say, with its own report;
+`runs/widths/report.html` compares those so far. Any other grid of overrides goes the same way: an axis is a string, its
+points stand between bars, what changes together is joined by `&`, and several axes give their product.
+
+    python -m clusterlm_jax.main --config=configs/widths.py --workdir=runs/grid --config.seeds='(0, 1, 2)' \
+        --config.grid="('model.hidden_dim=32&train.epochs=500|256', 'train.learning_rate=1e-4|3e-4')"
+
+The same command goes on where it stopped, and may run on several machines that share the directory: each takes the
+points that no other holds. A point that fails (diverges, say) is named at the end, and the others go on.
+
+`configs/widths.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at three small widths.
+
+Measured numbers: TO BE FILLED BY LEAD
+"""
+
+from pathlib import Path
+
+from clusterlm_jax import config as configuration
+
+
+def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
+    forms = configuration.forms(argument, allowed=("quick",))
+    config = configuration.from_file(Path(__file__).with_name("synthetic.py"), argument)
+    config.grid = ("model.hidden_dim=32&train.epochs=500|256|768|2048",)
+    if "quick" in forms:
+        # The narrower, the larger the initial values: .02 times the root of 768 / width.
+        config.grid = (
+            "model.hidden_dim=32&model.initial_scale=0.1|64&model.initial_scale=0.07|128&model.initial_scale=0.05",
+        )
+        config.train.epochs = 40
+        config.eval.every = 10  # 5 analyses each
+    return config

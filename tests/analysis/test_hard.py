@@ -1,0 +1,84 @@
+"""Hard examples: counted one by one, and in cases anyone can see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterlm_jax.analysis.hard import hard_scores
+
+# Instances of tasks 0, 1 (regular) and 7 (hard, made from 1); -1 marks what is no hard example.
+TASK = [0, 0, 1, 1, 1, 1, 7, 7, 7, 7]
+ORIGINAL = [-1, -1, -1, -1, -1, -1, 1, 1, 1, 1]
+
+
+def scores(clusters: Sequence[int], task: Sequence[int] = TASK, original: Sequence[int] = ORIGINAL) -> list[float]:
+    values = hard_scores(np.array(task), np.array(original), np.array(clusters))
+    return [values["hard_with_own"], values["hard_with_original"]]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "expected"),
+    [
+        ([0, 0, 1, 1, 1, 1, 2, 2, 2, 2], [1, 0]),  # a cluster of its own
+        ([0, 0, 1, 1, 1, 1, 0, 0, 0, 0], [1, 0]),  # with a task that is not its original
+        ([0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [0, 0]),  # one cluster holds all of both: neither
+        ([0, 0, 1, 1, 1, 1, 2, 3, 4, 5], [0, 0]),  # scattered: alone, with nobody of either
+        # Two sit apart together, 1/3 of the others and none of the original's; two sit with the original's, 1/3 and 1.
+        ([0, 0, 1, 1, 1, 1, 2, 2, 1, 1], [1 / 2, 1 / 2]),
+        # Three sit with half of the original's, 2/3 of the others; one with the other half and no other.
+        ([0, 0, 1, 1, 2, 2, 1, 1, 1, 2], [3 / 4, 1 / 4]),
+    ],
+)
+def test_by_hand(clusters: list[int], expected: list[float]) -> None:
+    assert scores(clusters) == expected
+
+
+def test_a_hard_example_is_not_counted_as_its_own_company() -> None:
+    """The lone instance of task 7 sits with one of the three of task 1. Breaks when it counts itself."""
+    assert scores([0, 1, 2, 0], [1, 1, 1, 7], [-1, -1, -1, 1]) == [0, 1]
+    assert scores([0, 1, 2, 3], [1, 1, 1, 7], [-1, -1, -1, 1]) == [0, 0]
+
+
+def test_shares_are_compared_not_numbers() -> None:
+    """Each hard example sits with 1 of 1 others and with 2 of 4 of its original's. Breaks when heads are counted."""
+    assert scores([0, 0, 1, 1, 0, 0], [1, 1, 1, 1, 7, 7], [-1] * 4 + [1] * 2) == [1, 0]
+
+
+def test_equal_shares_of_different_sizes_are_equal() -> None:
+    """1 of 3 others and 2 of 6. Breaks when a rounding decides."""
+    task, original = [1] * 6 + [7] * 4, [-1] * 6 + [1] * 4
+    assert scores([0, 0, 1, 1, 2, 2, 0, 0, 2, 2], task, original) == [0, 0]
+
+
+def test_without_hard_examples_there_is_no_share() -> None:
+    assert all(math.isnan(value) for value in scores([0, 1, 0], [0, 1, 1], [-1, -1, -1]))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 2), st.integers(0, 2)), min_size=1, max_size=20))
+def test_equals_counting_one_by_one(instances: list[tuple[int, int, int]]) -> None:
+    """Exact fractions, instance by instance; who made from whom is arbitrary here, an original may have nobody left."""
+    own = original = hard = 0
+    for i, (task, source, cluster) in enumerate(instances):
+        if source < 0:
+            continue
+        hard += 1
+        others = [c for j, (t, _, c) in enumerate(instances) if t == task and j != i]
+        sources = [c for t, _, c in instances if t == source]
+        share_own, share_original = (
+            Fraction(group.count(cluster), len(group)) if group else Fraction(0) for group in (others, sources)
+        )
+        own += share_own > share_original
+        original += share_original > share_own
+    result = scores([c for _, _, c in instances], [t for t, _, _ in instances], [s for _, s, _ in instances])
+    if hard:
+        assert result == [own / hard, original / hard]
+    else:
+        assert all(math.isnan(value) for value in result)

@@ -1,0 +1,28 @@
+"""The surface of an instruction, without a model."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from clusterlm_jax.data.surface import bag_of_symbols
+
+
+def test_a_bag_counts_the_symbols_of_the_instruction_alone(dataset):
+    """Counted one by one; an input, an output or padding counted with them shows in the sums."""
+    index = dataset.splits["validation"]
+    bag_NS = bag_of_symbols(dataset, index)
+    assert bag_NS.dtype == np.float32
+    assert bag_NS.shape == (len(index), dataset.vocabulary.instruction_symbols)
+    for bag_S, instance in zip(bag_NS, index, strict=True):
+        instruction = dataset.tokens_NT[instance, : dataset.length_N[instance] - 2]
+        counted = collections.Counter(int(token) - 1 for token in instruction)
+        assert {symbol: count for symbol, count in enumerate(bag_S) if count} == counted
+
+
+def test_instances_of_one_instruction_have_one_bag(dataset):
+    index = dataset.splits["training"]
+    bag_NS, instruction_N = bag_of_symbols(dataset, index), dataset.labels["instruction"][index]
+    for instruction in np.unique(instruction_N):
+        assert len(np.unique(bag_NS[instruction_N == instruction], axis=0)) == 1

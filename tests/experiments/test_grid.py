@@ -1,0 +1,162 @@
+"""Grids: point after point, whatever happens at one of them, and beside them what they come to together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from clusterlm_jax import config
+from clusterlm_jax.experiments import emergence, grid
+from clusterlm_jax.records import UserError
+from clusterlm_jax.report import comparison
+from clusterlm_jax.report.spec import ReportSpec
+from clusterlm_jax.workdir import WorkDir
+from tests.command_line import run
+
+RATES = "train.learning_rate=1e-4|3e-4|1e-3"
+NAMES = ["learning_rate=1e-4", "learning_rate=3e-4", "learning_rate=1e-3"]
+
+
+class Rooms:
+    """In place of the experiment, which raises where told to, and of the report's comparison."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.raises: dict[str, BaseException] = {}
+        self.compared: dict[str, bool] = {}
+
+    def experiment(self, point: config.Config, workdir: WorkDir) -> None:
+        self.begun.append(workdir.root.name)
+        if workdir.root.name in self.raises:
+            raise self.raises[workdir.root.name]
+        workdir.metrics.touch()
+
+    def comparison(self, directories: dict[str, Path], into: Path, spec: ReportSpec) -> Path:
+        self.compared = {name: (path / "metrics.jsonl").exists() for name, path in directories.items()}
+        return into / "report.html"
+
+
+@pytest.fixture
+def rooms(monkeypatch) -> Rooms:
+    rooms = Rooms()
+    monkeypatch.setattr(emergence, "run", rooms.experiment)
+    monkeypatch.setattr(comparison, "write", rooms.comparison)
+    return rooms
+
+
+@pytest.fixture
+def workdir(tmp_path) -> WorkDir:
+    return WorkDir(tmp_path / "grid")
+
+
+def run_grid(workdir: WorkDir, axis: str = RATES, **settings: object) -> None:
+    raw = config.default("emergence")
+    raw.update(grid=(axis,), **settings)
+    grid.run(config.points(raw), config.shared(raw), workdir)
+
+
+def test_every_point_is_an_ordinary_run_in_a_directory_of_its_own(rooms, workdir):
+    run_grid(workdir, seeds=(0, 1))
+    assert rooms.begun == NAMES
+    assert rooms.compared == dict.fromkeys(NAMES, True)
+    points = [json.loads((workdir.root / name / "config.json").read_text()) for name in NAMES]
+    assert [point["train"]["learning_rate"] for point in points] == [1e-4, 3e-4, 1e-3]
+    assert all(point["seeds"] == [0, 1] for point in points)
+
+
+def test_a_point_that_fails_is_named_and_the_others_go_on(rooms, workdir, capsys):
+    rooms.raises[NAMES[1]] = UserError("The loss is not finite at step 3.")
+    with pytest.raises(UserError, match=r"1 of 3 points failed: learning_rate=3e-4\."):
+        run_grid(workdir)
+    assert rooms.begun == NAMES
+    assert f"the point {NAMES[1]} failed: The loss is not finite at step 3." in capsys.readouterr().err
+    assert rooms.compared == {NAMES[0]: True, NAMES[1]: False, NAMES[2]: True}
+
+
+def test_a_point_another_process_works_on_is_left_to_it(rooms, workdir, capsys):
+    """As on two machines that share the directory: the same command on both shares out the points."""
+    with WorkDir(workdir.root / NAMES[0]).locked():
+        run_grid(workdir)
+    assert rooms.begun == NAMES[1:]
+    assert "Another process is working in" in capsys.readouterr().out
+    run_grid(workdir)
+    assert rooms.compared == dict.fromkeys(NAMES, True)
+
+
+def test_it_waits_while_another_process_compares(rooms, workdir, monkeypatch):
+    with contextlib.ExitStack() as other:
+        other.enter_context(workdir.locked())
+        monkeypatch.setattr(grid.time, "sleep", lambda seconds: other.close())
+        run_grid(workdir)
+    assert rooms.begun == NAMES
+
+
+def test_it_does_not_wait_for_ever(rooms, workdir, monkeypatch):
+    monkeypatch.setattr(grid, "PATIENCE", 0)
+    with workdir.locked(), pytest.raises(UserError, match="Another process is working in"):
+        run_grid(workdir)
+    assert rooms.begun == []
+
+
+def test_an_interrupt_stops_all_points(rooms, workdir):
+    rooms.raises[NAMES[1]] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(workdir)
+    assert rooms.begun == NAMES[:2]
+
+
+def test_an_axis_may_get_more_points(rooms, workdir):
+    run_grid(workdir, "train.learning_rate=1e-4")
+    run_grid(workdir)
+    assert rooms.compared == dict.fromkeys(NAMES, True)
+
+
+def test_another_grid_and_a_single_run_do_not_share_its_directory(rooms, workdir, tmp_path):
+    run_grid(workdir, "train.learning_rate=1e-4")
+    with pytest.raises(UserError, match=r"belongs to another configuration; it differs in train\.epochs"):
+        run_grid(workdir, train={"epochs": 9})
+    with pytest.raises(UserError, match="it differs in grid"):
+        run_grid(workdir, "model.layers=2")
+    alone = config.build(config.default("emergence")).as_dict()
+    with pytest.raises(UserError, match="it differs in grid"):
+        workdir.claim(alone)
+    single = WorkDir(tmp_path / "single")
+    with single.locked():
+        single.claim(alone)
+    with pytest.raises(UserError, match="it differs in grid"):
+        run_grid(single)
+    assert rooms.begun == NAMES[:1]
+
+
+def test_without_the_report_stage_nothing_is_compared(rooms, workdir):
+    run_grid(workdir, stages=("data", "train"))
+    assert rooms.begun == NAMES
+    assert rooms.compared == {}
+
+
+@pytest.mark.slow
+def test_one_command_runs_a_grid_and_goes_on(tmp_path):
+    """Two widths, one of which finds its directory taken at first."""
+    root = tmp_path / "grid"
+    short = "--config.train.epochs=1", "--config.model.layers=1", "--config.eval.jobs=('raw',)", "--config.seeds=(3,)"
+    command = root, "--config.grid=('model.hidden_dim=8|16',)", *short
+    (root / "hidden_dim=8").mkdir(parents=True)
+    foreign = root / "hidden_dim=8" / "config.json"
+    foreign.write_text('{"seeds": [7]}')
+
+    first = run(*command)
+    assert first.returncode == 2
+    assert first.stderr.strip().endswith("clusterlm_jax: 1 of 2 points failed: hidden_dim=8.")
+    assert foreign.read_text() == '{"seeds": [7]}'
+    scores = (root / "hidden_dim=16" / "scores.csv").read_bytes()
+
+    foreign.unlink()
+    again = run(*command)
+    assert again.returncode == 0, again.stderr
+    assert "Point 1 of 2: hidden_dim=8" in again.stdout
+    assert (root / "hidden_dim=16" / "scores.csv").read_bytes() == scores
+    page = (root / "report.html").read_text()
+    assert all(f'href="hidden_dim%3D{width}/report.html"' in page for width in (8, 16))
