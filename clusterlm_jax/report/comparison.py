@@ -13,26 +13,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from clusterlm_jax.records import UserError, write_atomically
-from clusterlm_jax.report import claims, page, style, tables
+from clusterlm_jax.records import UserError
+from clusterlm_jax.report import claims, style
 from clusterlm_jax.report.correlation import PERFORMANCES, correlations
 from clusterlm_jax.report.gallery import FigureEntry
 from clusterlm_jax.report.measures import STRONG
 from clusterlm_jax.report.points import Point, mean_curve, over_seeds, read_points, trained
+from clusterlm_jax.report.publishing import publish
 from clusterlm_jax.report.run import Curve, NotRun, Run
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.summary import WORDS, summary
 from clusterlm_jax.report.tables import Table, TableEntry
 from clusterlm_jax.report.words import INPUT_REMOVED, SCORE_WORDS, SPACES
 
-TEMPLATE = Path(__file__).with_name("comparison.html")
 SPLIT = "validation"
 
 
@@ -72,22 +70,7 @@ def write(directories: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path
       The path of the page.
     """
     points = read_points(directories, into)
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **style.STYLE}):
-        figures = [page._write_figure(entry, points, spec, into / "figures") for entry in FIGURES]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["shown"] = tables.shown
-    html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        name=into.resolve().name,
-        style=page.TEMPLATE.read_text(encoding="utf-8").partition("<style>")[2].partition("</style>")[0],
-        points=points,
-        figures=figures,
-        tables=[page._write_table(entry, points, into / "tables") for entry in TABLES],
-    )
-    written = into / "report.html"
-    write_atomically(written, lambda path: path.write_text(html, encoding="utf-8"))
-    return written
+    return publish(into, "comparison.html", points, FIGURES, TABLES, spec, name=into.resolve().name, points=points)
 
 
 def figure_training(points: Sequence[Point]) -> Figure:

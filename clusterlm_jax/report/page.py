@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-import matplotlib
-
-from clusterlm_jax.records import SPLITS, write_atomically
-from clusterlm_jax.report import claims, style, tables
+from clusterlm_jax.records import SPLITS
+from clusterlm_jax.report import claims
 from clusterlm_jax.report.claims import Judgement
-from clusterlm_jax.report.gallery import FIGURES, FigureEntry, heading
+from clusterlm_jax.report.gallery import FIGURES, heading
 from clusterlm_jax.report.plain import in_plain_words
+from clusterlm_jax.report.publishing import publish
 from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import NotRun, Run
-from clusterlm_jax.report.spec import FORMATS, ReportSpec
-from clusterlm_jax.report.tables import TABLES, Table, TableEntry
+from clusterlm_jax.report.spec import ReportSpec
+from clusterlm_jax.report.tables import TABLES
 from clusterlm_jax.report.words import REDUCERS, SPLIT_WORDS, layer_words
-
-TEMPLATE = Path(__file__).with_name("template.html")
-PIXELS_PER_INCH = 120  # on the page: one scale, so that letters are of one size
-
-
-@dataclasses.dataclass(frozen=True)
-class ShownFigure:
-    """A figure on the page: its picture as a data address and how wide to show it, or why there is none."""
-
-    entry: FigureEntry
-    picture: str = ""
-    pixels: int = 0
-    missing: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class ShownTable:
-    """A table on the page, or why there is none."""
-
-    entry: TableEntry
-    table: Table | None
-    missing: str
 
 
 def write(workdir: Path, spec: ReportSpec) -> Path:
@@ -57,64 +31,22 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
       UserError: there is no such work directory, or a file in it is damaged.
     """
     run = mean_run(read_runs(workdir))
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **style.STYLE}):
-        shown_figures = [_write_figure(entry, run, spec, workdir / "figures") for entry in FIGURES]
-    shown_tables = [_write_table(entry, run, workdir / "tables") for entry in TABLES]
     judgements = claims.judge(run)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["shown"] = tables.shown
-    html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return publish(
+        workdir,
+        "page.html",
+        run,
+        FIGURES,
+        TABLES,
+        spec,
+        heading=lambda entry: heading(entry, run),
         run=run,
         headline=_headline(run, judgements),
         plain_words=in_plain_words(run),
         judgements=judgements,
-        figures=shown_figures,
-        headings={entry.name: heading(entry, run) for entry in FIGURES},
-        tables=shown_tables,
         configuration=json.dumps(run.config, indent=2, sort_keys=True),
         environment=json.dumps(run.environment, indent=2, sort_keys=True),
     )
-    page = workdir / "report.html"
-    write_atomically(page, lambda path: path.write_text(html, encoding="utf-8"))
-    return page
-
-
-def _write_figure(entry: FigureEntry, run: Run, spec: ReportSpec, directory: Path) -> ShownFigure:
-    """Draws a figure and writes it in every format asked for."""
-    try:
-        figure = entry.draw(run, spec)
-    except NotRun as reason:
-        _publish(directory, entry.name, dict.fromkeys(FORMATS))
-        return ShownFigure(entry, missing=str(reason))
-    picture = style.render(figure, "png")
-    rendered = {"png": picture} | {form: style.render(figure, form) for form in spec.formats if form != "png"}
-    _publish(directory, entry.name, {form: rendered[form] if form in spec.formats else None for form in FORMATS})
-    address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    return ShownFigure(entry, address, round(figure.get_figwidth() * PIXELS_PER_INCH))
-
-
-def _write_table(entry: TableEntry, run: Run, directory: Path) -> ShownTable:
-    """Makes a table and writes it for people (Markdown) and programs (CSV)."""
-    try:
-        table = entry.make(run)
-    except NotRun as reason:
-        _publish(directory, entry.name, dict.fromkeys(("md", "csv")))
-        return ShownTable(entry, None, str(reason))
-    files = {"md": tables.markdown(table).encode(), "csv": tables.comma_separated(table).encode()}
-    _publish(directory, entry.name, files)
-    return ShownTable(entry, table, "")
-
-
-def _publish(directory: Path, name: str, files: Mapping[str, bytes | None]) -> None:
-    """Replaces `name`'s files by suffix; None removes an older one, which this run no longer supports."""
-    for suffix, content in files.items():
-        path = directory / f"{name}.{suffix}"
-        if content is None:
-            path.unlink(missing_ok=True)
-        else:
-            write_atomically(path, lambda temporary, content=content: temporary.write_bytes(content))
 
 
 def _headline(run: Run, judgements: Sequence[Judgement]) -> list[tuple[str, str]]:
