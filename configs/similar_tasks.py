@@ -18,8 +18,8 @@ knows the distribution.
 Of the 625 pairs of input and output 500 are used on average, twice as many as in the main experiment; each input is
 still shared by ten task identities.
 
-`configs/similar_tasks.py:quick` is `configs/synthetic.py:quick` with a larger task vocabulary. It takes 4 minutes and 40
-seconds on 2 cores; expect validation accuracy .967 (best at epoch 35) and identity accuracy .973 at the end, so the
+`configs/similar_tasks.py:quick` is `configs/synthetic.py:quick` with a larger task vocabulary. It takes 4 minutes and
+40 seconds on 2 cores; expect validation accuracy .967 (best at epoch 35) and identity accuracy .973 at the end, so the
 model knows the distribution almost always when it knows the task identity (at epoch 5: .41 and .45). Of the paper's
 two levels of clusters neither shows: task F1 .39 in block 4 (untrained .51), distribution F1 .38; those by
 distribution-mapping do, .94. 97% of the neighbours have the same task identity, after 61% untrained.

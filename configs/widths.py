@@ -15,10 +15,11 @@ points stand between bars, what changes together is joined by `&`, and several a
 The same command goes on where it stopped, and may run on several machines that share the directory: each takes the
 points that no other holds. A point that fails (diverges, say) is named at the end, and the others go on.
 
-`configs/widths.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at three small widths. It takes
-8 minutes and 40 seconds on 2 cores; expect at widths 32, 64 and 128 best validation accuracy .25, .81 and .92, task F1
-(t-SNE, best block) .47, .54 and .40 at the end, without the input symbol .34, .49 and .49 (mean of the blocks), neighbours
-with the same task .77, .85 and .88 in block 4, and Pearson's r of accuracy and task ARI .95, .84 and .94 there.
+`configs/widths.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at three small widths. It
+takes 8 minutes and 40 seconds on 2 cores; expect at widths 32, 64 and 128 best validation accuracy .25, .81 and .92,
+task F1 (t-SNE, best block) .47, .54 and .40 at the end, without the input symbol .34, .49 and .49 (mean of the
+blocks), neighbours with the same task .77, .85 and .88 in block 4, and Pearson's r of accuracy and task ARI .95, .84
+and .94 there.
 
 Of the full form only width 32 was run, with one change (`train.batch_unit=instruction`, 24 minutes of training on 2
 cores): it does not learn, see WORKSPACE.md.
