@@ -33,11 +33,14 @@ environment() {
     fi
 }
 
-# usage: main_job PLATFORM CONFIG WORKDIR flags... ; CONFIG and WORKDIR hold where the flags name none.
+# usage: main_job PLATFORM CONFIG WORKDIR flags... ; CONFIG holds where the flags name none, and with it WORKDIR.
 main_job() {
     local platform=$1 config=$2 workdir=$3
     shift 3
-    case " $*" in *" --config="*) ;; *) set -- "--config=$config" "$@" ;; esac
-    case " $*" in *" --workdir="*) ;; *) set -- "--workdir=$workdir" "$@" ;; esac
+    case " $*" in
+        *" --config="*) ;; # its work directory is runs/ and its name
+        *" --workdir="*) set -- "--config=$config" "$@" ;;
+        *) set -- "--config=$config" "--workdir=$workdir" "$@" ;;
+    esac
     JAX_PLATFORMS=$platform exec .venv/bin/python -m clusterlm_jax.main "$@"
 }
