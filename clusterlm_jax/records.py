@@ -143,7 +143,7 @@ class Cell:
         return f"{self.run}/seed={self.seed}/epoch={self.epoch}/{self.split}/layer={self.layer}/{self.job}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ScoreRow:
     """One number of the analysis, tidy: the columns of `scores.csv`."""
 

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -34,8 +35,11 @@ def read_rows(path: Path) -> list[ScoreRow]:
 def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
     for number, line in enumerate(lines, start=2):
         try:
-            ((run, seed, epoch, step, split, layer, label, reducer, score, value),) = csv.reader([line])
-            yield ScoreRow(run, int(seed), int(epoch), int(step), split, layer, label, reducer, score, float(value))
+            ((run, seed, epoch, step, *names, value),) = csv.reader([line])
+            split, layer, label, reducer, score = map(sys.intern, names)  # a long run has millions of rows
+            yield ScoreRow(
+                sys.intern(run), int(seed), int(epoch), int(step), split, layer, label, reducer, score, float(value)
+            )
         except (ValueError, csv.Error) as error:
             raise UserError(
                 f"{path} is damaged at line {number}: delete all lines of its cell to score it again."

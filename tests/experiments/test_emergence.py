@@ -147,6 +147,15 @@ def test_states_that_are_gone_are_told(tmp_path, undisturbed):
     assert "hidden states are gone" in result.stderr
 
 
+@pytest.fixture
+def keyboard():
+    """Interrupts reach what a test starts, also where the tests run in a background shell, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
 def test_an_interrupt_from_the_keyboard_ends_in_a_sentence_and_leaves_no_worker(tmp_path):
     workdir = tmp_path / "run"
     with subprocess.Popen(
