@@ -32,6 +32,7 @@ SMALL = {
     "train.learning_rate": 0.01,
     "eval.tsne_iterations": 250,
     "eval.tsne_perplexity": 3.0,
+    "eval.null_draws": 2,
     "eval.workers": 2,
 }
 

@@ -132,32 +132,43 @@ def hidden_and_metrics(trainer: Trainer, epochs: int) -> dict[int, list]:
     return found
 
 
+@pytest.fixture(scope="module")
+def other() -> Dataset:
+    """A dataset of another seed, larger than `dataset`."""
+    return synthesise(SMALL_DATA, seed=4)
+
+
+@pytest.fixture(scope="module")
+def alone(dataset, other) -> dict[int, list]:
+    """Three epochs of each seed, trained alone."""
+    trainers = {seed: make_trainer({seed: data}, analysed=(3,)) for seed, data in ((3, dataset), (4, other))}
+    return {seed: hidden_and_metrics(trainer, epochs=3)[seed] for seed, trainer in trainers.items()}
+
+
 @pytest.mark.parametrize("axis", ["vmap", "map"])
-def test_a_seed_in_company_takes_the_course_it_takes_alone(dataset, axis):
+def test_a_seed_in_company_takes_the_course_it_takes_alone(dataset, other, alone, axis):
     """After three epochs (39 and 42 steps) losses agree to 1e-5 and hidden states, of values up to 3, to 1e-4.
 
     Steps of padding that were taken, a schedule that ended with the longer seed's, or another's dropout move the states
     by .3 and more.
     """
-    other = synthesise(SMALL_DATA, seed=4)
     assert len(other.splits["training"]) // 12 != len(dataset.splits["training"]) // 12  # steps of padding
     assert len(other.splits["validation"]) != len(dataset.splits["validation"])
     together = hidden_and_metrics(make_trainer({3: dataset, 4: other}, analysed=(3,), seed_axis=axis), epochs=3)
-    for seed, data in ((3, dataset), (4, other)):
-        alone = hidden_and_metrics(make_trainer({seed: data}, analysed=(3,)), epochs=3)[seed]
-        for ours, theirs in zip(together[seed], alone, strict=True):
+    for seed in (3, 4):
+        for ours, theirs in zip(together[seed], alone[seed], strict=True):
             assert ours.step == theirs.step
             assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-5)
-        for ours, theirs in zip(together[seed][-1].hidden, alone[-1].hidden, strict=True):
+        for ours, theirs in zip(together[seed][-1].hidden, alone[seed][-1].hidden, strict=True):
             assert (ours.seed, ours.split) == (seed, theirs.split)
             np.testing.assert_allclose(ours.hidden_LND, theirs.hidden_LND, atol=1e-4)
             np.testing.assert_array_equal(ours.labels["task"], theirs.labels["task"])
     assert together[3][-1].step != together[4][-1].step
 
 
-def test_seeds_resume_together(dataset, tmp_path):
+def test_seeds_resume_together(dataset, other, tmp_path):
     """The states of both seeds and the best epoch of each come back."""
-    data = {3: dataset, 4: synthesise(SMALL_DATA, seed=4)}
+    data = {3: dataset, 4: other}
     whole = hidden_and_metrics(make_trainer(data), epochs=4)
     best = {3: Best(1, 12, 0.5), 4: Best(2, 28, 0.25)}
     with Checkpoints(tmp_path, (3, 4)) as checkpoints:
