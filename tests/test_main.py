@@ -157,6 +157,17 @@ def test_a_deleted_dataset(finished, tmp_path):
     assert (workdir / DATASET).read_bytes() == (finished / DATASET).read_bytes()
 
 
+def test_a_run_killed_between_the_dataset_and_its_facts(tmp_path):
+    data = "--config.stages=('data',)"
+    assert run(tmp_path / "run", data).returncode == 0
+    facts, dataset = tmp_path / "run" / "run.json", tmp_path / "run" / DATASET
+    known, written = facts.read_bytes(), dataset.stat().st_mtime_ns
+    facts.unlink()
+    assert run(tmp_path / "run", data).returncode == 0
+    assert facts.read_bytes() == known
+    assert dataset.stat().st_mtime_ns == written
+
+
 def test_a_damaged_dataset(finished, tmp_path):
     workdir = damaged(finished, tmp_path, DATASET, keep=0.5)
     before = fingerprint(workdir)

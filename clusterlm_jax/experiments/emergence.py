@@ -62,14 +62,19 @@ def check(config: Config, workdir: WorkDir) -> None:
 def make_datasets(config: Config, workdir: WorkDir) -> None:
     """Synthesises the dataset of every seed, unless the work directory has it."""
     for seed in config.seeds:
-        if (workdir.dataset(seed) / storage.FILE).exists():
+        there = (workdir.dataset(seed) / storage.FILE).exists()
+        known = workdir.read_json("run.json").get("dataset", {})
+        if there and str(seed) in known:
             continue
-        with environment.timed(workdir, "data"):
-            dataset = synthesise(config.data, seed)
-            _check_same(workdir, seed, dataset)
-            storage.save(dataset, workdir.dataset(seed))
+        if there:  # killed before its facts were written
+            dataset = storage.load(workdir.dataset(seed))
+        else:
+            with environment.timed(workdir, "data"):
+                dataset = synthesise(config.data, seed)
+                _check_same(workdir, seed, dataset)
+                storage.save(dataset, workdir.dataset(seed))
         facts = storage.statistics(dataset) | {"sha256": storage.digest(dataset)}
-        workdir.update_run(dataset=workdir.read_json("run.json").get("dataset", {}) | {str(seed): facts})
+        workdir.update_run(dataset=known | {str(seed): facts})
 
 
 def train_and_analyse(config: Config, workdir: WorkDir) -> None:
@@ -126,8 +131,7 @@ def train(
                         store.save(states)
                     best = _record(config, workdir, checkpoints, end, best)
                     if evaluator is not None:
-                        for seed_end in (seed_end for seed_end in end.seeds if seed_end.hidden):
-                            evaluator.submit(_cells(config, datasets, seed_end.seed, end.epoch, seed_end.step))
+                        evaluator.submit(_cells_at(config, datasets, end))
                 _show(bar, end, evaluator)
 
 
@@ -156,6 +160,12 @@ def _record(
 def _cells(config: Config, datasets: Mapping[int, Dataset], seed: int, epoch: int, step: int) -> list[Cell]:
     splits, layers = filled_splits(datasets.values()), layer_names(config.model.layers)
     return cells_of(RUN, seed, epoch, step, splits, layers, config.eval)
+
+
+def _cells_at(config: Config, datasets: Mapping[int, Dataset], end: EpochEnd) -> list[Cell]:
+    """The cells of an epoch, of all seeds; none if it is not one to analyse."""
+    read = [seed_end for seed_end in end.seeds if seed_end.hidden]
+    return [cell for seed in read for cell in _cells(config, datasets, seed.seed, end.epoch, seed.step)]
 
 
 def _cells_so_far(config: Config, workdir: WorkDir, datasets: Mapping[int, Dataset]) -> list[Cell]:
