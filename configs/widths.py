@@ -21,8 +21,9 @@ task F1 (t-SNE, best block) .47, .54 and .40 at the end, without the input symbo
 blocks), neighbours with the same task .77, .85 and .88 in block 4, and Pearson's r of accuracy and task ARI .95, .84
 and .94 there.
 
-Of the full form only width 32 was run, with one change (`train.batch_unit=instruction`, 24 minutes of training on 2
-cores): it does not learn, see WORKSPACE.md.
+Of the full form only width 32 was run, with one change (`train.batch_unit=instruction`): 22 minutes of training and 8
+of analysis (11 epochs) on 2 busy cores. It does not learn the outputs (.08), though its neighbours come to share the
+task (.57 in block 6, after .16); see WORKSPACE.md.
 """
 
 from pathlib import Path
