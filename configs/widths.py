@@ -13,7 +13,8 @@ points stand between bars, what changes together is joined by `&`, and several a
         --config.grid="('model.hidden_dim=32&train.epochs=500|256', 'train.learning_rate=1e-4|3e-4')"
 
 The same command goes on where it stopped, and may run on several machines that share the directory: each takes the
-points that no other holds. A point that fails (diverges, say) is named at the end, and the others go on.
+points that no other holds (tried with processes of one machine only). A point that fails (diverges, say) is named at
+the end, and the others go on.
 
 `configs/widths.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at three small widths. It
 takes 8 minutes and 40 seconds on 2 cores; expect at widths 32, 64 and 128 best validation accuracy .25, .81 and .92,
