@@ -69,6 +69,25 @@ class Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
+class Prompts:
+    """Instructions in natural language with their inputs, and the identities the model never sees (paper 3.4).
+
+    Attributes:
+      texts: one for each instance: a wording of the task, a space, the input.
+      labels: int32 [instance] columns by name: `task` (the category), `distribution` (the task of table 10, which its
+        wordings come from), `mapping`, `instruction` (the wording), `input`, `output` (words, numbered).
+      names: what the numbers of `task`, `distribution`, `mapping`, `input` and `output` stand for.
+    """
+
+    texts: tuple[str, ...]
+    labels: Mapping[str, np.ndarray]
+    names: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclasses.dataclass(frozen=True)
 class Batch:
     """Instances packed into rows of one length; attention stays inside an instance.
 

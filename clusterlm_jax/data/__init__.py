@@ -1,1 +1,1 @@
-"""The data: random regular expressions, instructions, tasks, and their way into fixed shapes (paper 2.2, B)."""
+"""The data: synthetic instructions from random regular expressions (paper 2.2, B) and natural ones (3.4, E)."""

@@ -6,7 +6,7 @@ import collections
 
 import numpy as np
 
-from clusterlm_jax.data.surface import bag_of_symbols
+from clusterlm_jax.data.surface import bag_of_symbols, bag_of_words
 
 
 def test_a_bag_counts_the_symbols_of_the_instruction_alone(dataset):
@@ -26,3 +26,11 @@ def test_instances_of_one_instruction_have_one_bag(dataset):
     bag_NS, instruction_N = bag_of_symbols(dataset, index), dataset.labels["instruction"][index]
     for instruction in np.unique(instruction_N):
         assert len(np.unique(bag_NS[instruction_N == instruction], axis=0)) == 1
+
+
+def test_a_bag_of_words_counts_each_word_without_regard_to_capitals():
+    texts = ["Give the plural: dog", "the Dog, the dog", "chien"]
+    bag_NW = bag_of_words(texts)
+    assert bag_NW.dtype == np.float32
+    # give, the, plural, dog, chien, in order of first appearance
+    np.testing.assert_array_equal(bag_NW, [[1, 1, 1, 1, 0], [0, 2, 0, 2, 0], [0, 0, 0, 0, 1]])
