@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 
 from clusterlm_jax.models.precision import bfloat16_dot_general
+from clusterlm_jax.models.sites import sow_state
 from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.records import Batch
+from clusterlm_jax.records import FINAL_NORM, Batch
 
-HIDDEN = "hidden"  # the collection the states are sown into
 EPSILON = 1e-5
 
 jax.tree_util.register_dataclass(Batch, [field.name for field in dataclasses.fields(Batch)], [])
@@ -89,30 +89,24 @@ class GPT2(nn.Module):
     def __call__(self, batch: Batch, deterministic: bool = True) -> jax.Array:
         """Next-token logits, float32 [R, T, V].
 
-        Where the collection `HIDDEN` is mutable, the states of the input tokens (`batch.row_N`, `batch.column_N`) are
-        sown into it, [N, D] each: `0` the word embedding without position, `i` the residual stream after block i,
-        `final_norm`. They are gathered first, so that no layer's [R, T, D] outlives its block. Without dropout, these
-        are the states the paper reads (3.2).
+        Where the collection `sites.HIDDEN` is mutable, the states of the input tokens (`batch.row_N`,
+        `batch.column_N`) are sown into it, [N, D] each: `0` the word embedding without position, `i` the residual
+        stream after block i, `final_norm`. Without dropout, these are the states the paper reads (3.2).
         """
         spec = self.spec
         embed = partial(nn.Embed, features=spec.hidden_dim, embedding_init=nn.initializers.normal(spec.initial_scale))
         words = embed(self.vocabulary, name="word_embedding")
         word_RTD = words(batch.tokens_RT)
-        self._sow("0", word_RTD, batch)
+        sow_state(self, "0", word_RTD, batch.row_N, batch.column_N)
         x_RTD = word_RTD + embed(spec.positions, name="position_embedding")(batch.position_RT)
         x_RTD = Dropout(spec.dropout)(x_RTD, deterministic)
         mask_RTT = attention_mask(batch)
         for index in range(spec.layers):
             x_RTD = Block(spec, name=f"block_{index}")(x_RTD, mask_RTT, deterministic)
-            self._sow(str(index + 1), x_RTD, batch)
+            sow_state(self, str(index + 1), x_RTD, batch.row_N, batch.column_N)
         x_RTD = nn.LayerNorm(epsilon=EPSILON, name="final_norm")(x_RTD)
-        self._sow("final_norm", x_RTD, batch)
+        sow_state(self, FINAL_NORM, x_RTD, batch.row_N, batch.column_N)
         return words.attend(x_RTD)
-
-    def _sow(self, name: str, x_RTD: jax.Array, batch: Batch) -> None:
-        if self.is_mutable_collection(HIDDEN) and not self.is_initializing():
-            state_ND = x_RTD[batch.row_N, batch.column_N]
-            self.sow(HIDDEN, f"layer_{name}", state_ND, init_fn=tuple, reduce_fn=lambda _, state: state)
 
 
 def initial_params(model: GPT2, key: jax.Array) -> dict:

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from clusterlm_jax.models.gpt2 import GPT2, HIDDEN
-from clusterlm_jax.records import Batch, layer_names
+from clusterlm_jax.models.gpt2 import GPT2
+from clusterlm_jax.models.sites import HIDDEN, stacked
+from clusterlm_jax.records import Batch
 from clusterlm_jax.training.spec import TrainSpec
 from clusterlm_jax.training.state import Course, TrainState, optimiser
 
@@ -117,7 +118,7 @@ def loss_step(model: GPT2, params, batch: Batch) -> StepMetrics:
 def _reading(model: GPT2, logits_RTV: jax.Array, hidden: dict, batch: Batch) -> Reading:
     logits_NV = logits_RTV[batch.row_N, batch.column_N]
     return Reading(
-        jnp.stack([hidden[f"layer_{name}"] for name in layer_names(model.spec.layers)]).astype(jnp.float32),
+        stacked(hidden, model.spec.layers),
         optax.softmax_cross_entropy_with_integer_labels(logits_NV, batch.output_N),
         logits_NV.argmax(-1),
     )

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.data.batching import TrainingBatches
-from clusterlm_jax.models.gpt2 import GPT2, HIDDEN, attention_mask, initial_params, parameter_count
+from clusterlm_jax.models.gpt2 import GPT2, attention_mask, initial_params, parameter_count
+from clusterlm_jax.models.sites import HIDDEN
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import PADDING, Batch, UserError
 

@@ -1,0 +1,69 @@
+"""Rotary position embeddings: pairs of a head's numbers turn by an angle that grows with the position.
+
+Su et al., "RoFormer" (2021), with the two rules that stretch them over longer inputs: positions divided by a factor
+(Chen et al., "Extending context window of large language models via positional interpolation", 2023), and Meta's rule
+for Llama 3.1 (`apply_scaling` in meta-llama/llama-models), which leaves the fast frequencies as they are. All of it is
+float32.
+
+Letters as in `sites`, and J pair of numbers that turn together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+    """How frequencies are stretched: `linear` by `factor` alone, `llama3` the slow ones only.
+
+    Under llama3, a frequency that turns fewer than `low_freq_factor` times within `original_positions` is divided by
+    the factor, one that turns more than `high_freq_factor` times is kept, and those between are interpolated.
+    """
+
+    kind: str
+    factor: float
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_positions: int = 8192
+
+
+def inverse_frequencies(width: int, theta: float, scaling: RopeScaling | None = None) -> np.ndarray:
+    """Radians per position of each pair, float32 [width / 2]: theta ** (-2 j / width), then scaled."""
+    exponent_J = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
+    frequency_J = 1 / np.float32(theta) ** exponent_J
+    if scaling is None:
+        return frequency_J
+    slow_J = frequency_J / np.float32(scaling.factor)
+    if scaling.kind == "linear":
+        return slow_J
+    turns_J = scaling.original_positions * frequency_J / (2 * np.pi)
+    low, high = scaling.low_freq_factor, scaling.high_freq_factor
+    kept_J = np.clip((turns_J - low) / (high - low), 0, 1).astype(np.float32)
+    return (1 - kept_J) * slow_J + kept_J * frequency_J
+
+
+def angles(length: int, frequency_J: np.ndarray) -> jax.Array:
+    """Radians at the positions 0, 1, ..., float32 [T, J]."""
+    return jnp.outer(jnp.arange(length, dtype=jnp.float32), frequency_J)
+
+
+def rotate_halves(x_BTHK: jax.Array, angle_TJ: jax.Array) -> jax.Array:
+    """LLaMA's: number j turns with number j + K / 2."""
+    return jnp.concatenate(_turned(*jnp.split(x_BTHK, 2, axis=-1), angle_TJ), axis=-1)
+
+
+def rotate_pairs(x_BTHK: jax.Array, angle_TJ: jax.Array) -> jax.Array:
+    """GPT-J's: neighbours 2j and 2j + 1 turn together; what lies beyond the 2J-th number stays as it is."""
+    turning, rest = jnp.split(x_BTHK, [2 * angle_TJ.shape[-1]], axis=-1)
+    turned = jnp.stack(_turned(turning[..., ::2], turning[..., 1::2], angle_TJ), axis=-1)
+    return jnp.concatenate([turned.reshape(turning.shape), rest], axis=-1)
+
+
+def _turned(a_BTHJ: jax.Array, b_BTHJ: jax.Array, angle_TJ: jax.Array) -> tuple[jax.Array, jax.Array]:
+    cos_1T1J, sin_1T1J = jnp.cos(angle_TJ)[None, :, None], jnp.sin(angle_TJ)[None, :, None]
+    return a_BTHJ * cos_1T1J - b_BTHJ * sin_1T1J, b_BTHJ * cos_1T1J + a_BTHJ * sin_1T1J
