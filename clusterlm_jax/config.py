@@ -20,69 +20,28 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.data.spec import DataSpec
-from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import UserError
-from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.training.spec import TrainSpec
+from clusterlm_jax.settings import EXPERIMENTS, Settings
 
-SECTIONS = {"data": DataSpec, "model": GPT2Spec, "train": TrainSpec, "eval": AnalysisSpec, "report": ReportSpec}
-EXPERIMENTS = ("emergence",)
-STAGES = ("data", "train", "analyse", "report")
 NO_AXIS = ("grid", "experiment", "stages")  # what all points of a grid share
 
-Settings = dict[str, str]  # key in full -> value as written
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """A whole run, checked: which experiment, on what data, with which model, how trained and analysed."""
-
-    experiment: str
-    stages: tuple[str, ...]
-    seeds: tuple[int, ...]
-    data: DataSpec
-    model: GPT2Spec
-    train: TrainSpec
-    eval: AnalysisSpec
-    report: ReportSpec
-
-    def __post_init__(self) -> None:
-        if self.experiment not in EXPERIMENTS:
-            raise UserError(f"config.experiment is {self.experiment!r}; allowed: {', '.join(EXPERIMENTS)}.")
-        if not self.stages or not set(self.stages) <= set(STAGES):
-            raise UserError(f"config.stages is {self.stages!r}; allowed is one or more of {', '.join(STAGES)}.")
-        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
-            raise UserError(f"config.seeds is {self.seeds!r}; it must hold one seed or more, each once and at least 0.")
-        if self.data.longest_instruction + 2 > self.model.positions:
-            raise UserError(
-                f"data.longest_instruction is {self.data.longest_instruction}: with input and output it needs "
-                f"{self.data.longest_instruction + 2} positions, but model.positions is {self.model.positions}."
-            )
-        for key in ("validation_tasks", "validation_instructions_per_distribution"):
-            if not getattr(self.data, key):
-                raise UserError(f"data.{key} is 0; the best epoch is chosen by validation accuracy, so at least 1.")
-        if self.train.batch_size > self.data.most_instances:
-            raise UserError(
-                f"train.batch_size is {self.train.batch_size}, "
-                f"but there are at most {self.data.most_instances} instances."
-            )
-        if self.eval.every > self.train.epochs:
-            raise UserError(f"eval.every is {self.eval.every}, above train.epochs = {self.train.epochs}.")
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it goes into `config.json`."""
-        return dataclasses.asdict(self)
+Axis = dict[str, str]  # key in full -> value as written
 
 
 def default(experiment: str) -> config_dict.ConfigDict:
-    """Every key of a configuration, at its default: the paper's main experiment."""
-    sections = {
-        name: {field.name: _declared(field, spec) for field in dataclasses.fields(spec)}
-        for name, spec in SECTIONS.items()
-    }
-    return config_dict.ConfigDict({"experiment": experiment, "stages": STAGES, "seeds": (0,), "grid": (), **sections})
+    """Every key of an experiment's configuration, at its default: the paper's.
+
+    Raises:
+      UserError: naming the experiments there are.
+    """
+    kind = _kind(experiment)
+    declared = {field.name: _declared(kind, field.name, field.default) for field in dataclasses.fields(kind)}
+    for name, spec in _sections(kind).items():
+        section = declared[name]
+        declared[name] = {
+            field.name: _declared(spec, field.name, getattr(section, field.name)) for field in dataclasses.fields(spec)
+        }
+    return config_dict.ConfigDict(declared | {"grid": ()})
 
 
 def from_file(path: Path, argument: str = "") -> config_dict.ConfigDict:
@@ -90,7 +49,7 @@ def from_file(path: Path, argument: str = "") -> config_dict.ConfigDict:
     return runpy.run_path(str(path))["get_config"](argument)
 
 
-def build(config: config_dict.ConfigDict) -> Config:
+def build(config: config_dict.ConfigDict) -> Settings:
     """The checked form of a configuration, whatever its grid.
 
     Raises:
@@ -98,13 +57,14 @@ def build(config: config_dict.ConfigDict) -> Config:
     """
     given = config.to_dict()
     given.pop("grid", None)
-    sections = {name: _section(name, spec, given.pop(name, {})) for name, spec in SECTIONS.items()}
-    names = [field.name for field in dataclasses.fields(Config) if field.name not in SECTIONS]
+    kind = _kind(given.get("experiment", ""))
+    sections = {name: _section(name, spec, given.pop(name, {})) for name, spec in _sections(kind).items()}
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in sections]
     _refuse_unknown("config", given, names)
-    return Config(**{name: _checked(f"config.{name}", Config, name, given[name]) for name in names}, **sections)
+    return kind(**{name: _checked(f"config.{name}", kind, name, value) for name, value in given.items()}, **sections)
 
 
-def points(config: config_dict.ConfigDict) -> dict[str, Config]:
+def points(config: config_dict.ConfigDict) -> dict[str, Settings]:
     """The checked configurations of a grid: the product of its axes, by name.
 
     An axis is a string, `point|point|...`; a point is `key=value`, or several of them joined by `&`. The first key of
@@ -116,13 +76,14 @@ def points(config: config_dict.ConfigDict) -> dict[str, Config]:
     """
     if not all(isinstance(text, str) for text in config.grid):
         raise UserError(f"config.grid is {config.grid!r}; it must hold one string for each axis.")
-    parsed = [_axis(text) for text in config.grid]
+    allowed = every_key(config.experiment)
+    parsed = [_axis(text, allowed) for text in config.grid]
     keys = [{key for point in axis for key in point} for axis in parsed]
     for key, times in Counter(itertools.chain(*keys)).items():
         if times > 1:
             raise UserError(f"{key} is on {times} axes of config.grid; it may be on one.")
     short = Counter(key.split(".")[-1] for key in set().union(*keys))
-    found: dict[str, Config] = {}
+    found: dict[str, Settings] = {}
     for combination in itertools.product(*parsed):
         settings = {key: value for point in combination for key, value in point.items()}
         name = ",".join(_named(key, value, short) for key, value in settings.items())
@@ -138,7 +99,8 @@ def shared(config: config_dict.ConfigDict) -> dict[str, Any]:
 
     Only after `points` has found no fault.
     """
-    return config.to_dict() | {"grid": [next(iter(_axis(text)[0])) for text in config.grid]}
+    allowed = every_key(config.experiment)
+    return config.to_dict() | {"grid": [next(iter(_axis(text, allowed)[0])) for text in config.grid]}
 
 
 def forms(argument: str, allowed: tuple[str, ...]) -> frozenset[str]:
@@ -159,18 +121,31 @@ def nearest(key: str, allowed: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(sorted(allowed))}."
 
 
-def every_key() -> list[str]:
-    """Every key there is, in full."""
-    return ["experiment", "stages", "seeds", "grid"] + [
-        f"{section}.{field.name}" for section, spec in SECTIONS.items() for field in dataclasses.fields(spec)
+def every_key(experiment: str) -> list[str]:
+    """Every key of an experiment's configuration, in full."""
+    kind = _kind(experiment)
+    sections = _sections(kind)
+    return [
+        "grid",
+        *(field.name for field in dataclasses.fields(kind) if field.name not in sections),
+        *(f"{section}.{field.name}" for section, spec in sections.items() for field in dataclasses.fields(spec)),
     ]
 
 
-def _declared(field: dataclasses.Field, spec: type) -> Any:
+def _kind(experiment: str) -> type[Settings]:
+    if experiment not in EXPERIMENTS:
+        raise UserError(f"config.experiment is {experiment!r}; allowed: {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[experiment]
+
+
+def _sections(kind: type[Settings]) -> dict[str, type]:
+    """The sections of an experiment's configuration, each with its spec."""
+    return {name: spec for name, spec in typing.get_type_hints(kind).items() if dataclasses.is_dataclass(spec)}
+
+
+def _declared(spec: type, name: str, value: Any) -> Any:
     """A default with its type: ml_collections takes anything for a bare None."""
-    if field.default is None:
-        return config_dict.placeholder(_types(spec, field.name)[0])
-    return field.default
+    return config_dict.placeholder(_types(spec, name)[0]) if value is None else value
 
 
 def _section(section: str, spec: type, given: dict[str, Any]) -> Any:
@@ -207,11 +182,11 @@ def _types(spec: type, name: str) -> tuple[type, ...]:
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
 
-def _axis(text: str) -> list[Settings]:
+def _axis(text: str, allowed: list[str]) -> list[Axis]:
     """`a.b=1&c.d=2|3` -> the settings of each point."""
-    axis: list[Settings] = []
+    axis: list[Axis] = []
     for point in text.split("|"):
-        settings: Settings = {}
+        settings: Axis = {}
         for setting in point.split("&"):
             key, equals, value = setting.rpartition("=")
             if not equals and axis and not settings:  # left out: the axis's first key
@@ -221,10 +196,10 @@ def _axis(text: str) -> list[Settings]:
                 raise UserError(
                     f"The axis {text!r} of config.grid has {setting!r}; allowed is KEY=VALUE, each key once."
                 )
-            if key not in every_key() or key in NO_AXIS:
+            if key not in allowed or key in NO_AXIS:
                 raise UserError(
                     f"The axis {text!r} of config.grid sets {key}, "
-                    + ("which all points share." if key in NO_AXIS else f"which is no key: {nearest(key, every_key())}")
+                    + ("which all points share." if key in NO_AXIS else f"which is no key: {nearest(key, allowed)}")
                 )
             settings[key] = value
         axis.append(settings)
@@ -237,7 +212,7 @@ def _named(key: str, value: str, short: Mapping[str, int]) -> str:
     return f"{last if short[last] == 1 else key}=" + re.sub(r"[^\w.+-]+", "_", value).strip("_")
 
 
-def _point(config: config_dict.ConfigDict, name: str, settings: Settings) -> Config:
+def _point(config: config_dict.ConfigDict, name: str, settings: Axis) -> Settings:
     given = config.to_dict()
     for key, text in settings.items():
         section, _, last = key.rpartition(".")

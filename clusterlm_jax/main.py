@@ -63,18 +63,16 @@ def parse(argv: list[str]):
     from clusterlm_jax import config
     from clusterlm_jax.records import UserError
 
-    for argument in argv[1:]:
-        name, _, value = argument.lstrip("-").partition("=")
-        key, file = name.removeprefix("config."), value.partition(":")[0]
-        if key != name and key not in config.every_key():
-            raise UserError(f"There is no --{name}: {config.nearest(key, config.every_key())}")
-        if name == "config" and not Path(file).is_file():
-            raise UserError(f"There is no configuration file {file!r}; see the folder configs.")
+    given = [argument.lstrip("-").partition("=") for argument in argv[1:]]
+    allowed = _allowed_keys(next((value for name, _, value in given if name == "config"), ""))
+    for name, _, _ in given:
+        key = name.removeprefix("config.")
+        if key != name and key not in allowed:
+            raise UserError(f"There is no --{name}: {config.nearest(key, allowed)}")
     try:
         rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
-        # What a configuration file raised comes at the end of a traceback, behind its type.
-        raise UserError(str(error).strip().splitlines()[-1].rpartition("UserError: ")[-1]) from error
+        raise UserError(str(error).strip().splitlines()[-1]) from error
     if rest:
         raise UserError(
             f"What is {rest[0]!r}? Every argument is a flag: --config=FILE, --workdir=DIR, --config.KEY=VALUE."
@@ -82,6 +80,24 @@ def parse(argv: list[str]):
     if _CONFIG.value is None:
         raise UserError("--config is missing, for example --config=configs/synthetic.py:quick; see the folder configs.")
     return _CONFIG.value
+
+
+def _allowed_keys(file_and_form: str) -> list[str]:
+    """The keys that a configuration file has; those of the main experiment where none is named."""
+    from clusterlm_jax import config
+    from clusterlm_jax.records import UserError
+
+    file, _, form = file_and_form.partition(":")
+    if not file_and_form:
+        return config.every_key("emergence")
+    if not Path(file).is_file():
+        raise UserError(f"There is no configuration file {file!r}; see the folder configs.")
+    try:
+        return config.every_key(config.from_file(Path(file), form).experiment)
+    except UserError:
+        raise
+    except Exception as error:  # a user's file may hold any mistake
+        raise UserError(f"The configuration file {file} does not work: {type(error).__name__}: {error}.") from error
 
 
 def default_workdir() -> Path:

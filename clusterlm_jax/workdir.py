@@ -89,9 +89,9 @@ class WorkDir:
         """The metrics of the epochs so far."""
         return read_jsonl(self.metrics)
 
-    def rewind_metrics(self, epoch: int) -> None:
-        """Keeps the metrics up to an epoch; drops later ones and a torn last line."""
-        kept = [row for row in self.metrics_rows() if row["epoch"] <= epoch]
+    def rewind_metrics(self, run: str, epoch: int) -> None:
+        """Keeps the metrics of a run up to an epoch; drops its later ones and a torn last line."""
+        kept = [row for row in self.metrics_rows() if row["run"] != run or row["epoch"] <= epoch]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomically(self.metrics, lambda path: path.write_text(text, encoding="utf-8"))
 

@@ -10,11 +10,12 @@ import pytest
 
 from clusterlm_jax import config
 from clusterlm_jax.records import UserError
+from clusterlm_jax.settings import EXPERIMENTS, Settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-def grid_of(*axes: str, **sections: dict) -> dict[str, config.Config]:
+def grid_of(*axes: str, **sections: dict) -> dict[str, Settings]:
     """The points of a grid over the default configuration."""
     raw = config.default("emergence")
     raw.grid = axes
@@ -33,10 +34,10 @@ def test_the_default_is_the_papers_main_experiment():
 
 
 def test_every_key_can_be_set_and_comes_through():
-    for key in config.every_key():
-        raw = config.default("emergence")
-        assert key in raw.to_dict() or key.split(".")[1] in raw[key.split(".")[0]]
-    assert len(config.every_key()) == len(set(config.every_key()))
+    for experiment in EXPERIMENTS:
+        keys, raw = config.every_key(experiment), config.default(experiment)
+        assert all(key in raw.to_dict() or key.split(".")[1] in raw[key.split(".")[0]] for key in keys)
+        assert len(keys) == len(set(keys))
 
 
 def test_an_unset_width_takes_a_number_and_nothing_else():
@@ -181,7 +182,7 @@ def test_a_grid_may_get_more_points_but_no_other_axes():
 def test_every_configuration_is_one_or_a_grid_of_them(path, argument, monkeypatch, tmp_path):
     """From any directory: a configuration that builds upon another finds it beside itself."""
     monkeypatch.chdir(tmp_path)
-    assert all(isinstance(point, config.Config) for point in config.points(config.from_file(path, argument)).values())
+    assert all(isinstance(point, Settings) for point in config.points(config.from_file(path, argument)).values())
 
 
 def test_the_papers_widths_and_seeds():

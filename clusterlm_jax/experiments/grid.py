@@ -17,16 +17,15 @@ from typing import Any
 
 import jax
 
-from clusterlm_jax.config import Config
 from clusterlm_jax.experiments import single
 from clusterlm_jax.records import UserError
-from clusterlm_jax.report import comparison
+from clusterlm_jax.settings import Settings
 from clusterlm_jax.workdir import WorkDir
 
 PATIENCE = 120  # seconds to wait while another process draws the comparison
 
 
-def run(points: Mapping[str, Config], shared: dict[str, Any], workdir: WorkDir) -> None:
+def run(points: Mapping[str, Settings], shared: dict[str, Any], workdir: WorkDir) -> None:
     """Runs point after point and compares those so far; a finished point is passed over by the ordinary resume.
 
     Args:
@@ -54,7 +53,7 @@ def run(points: Mapping[str, Config], shared: dict[str, Any], workdir: WorkDir) 
         jax.clear_caches()  # no other point has these shapes
         if "report" in config.stages:
             with _turn(workdir):
-                page = comparison.write(directories, workdir.root, config.report)
+                page = single.module_of(config).compare(directories, workdir.root, config.report)
             print(f"The comparison so far is at {page}")
     if failed:
         raise UserError(f"{len(failed)} of {len(points)} points failed: {'; '.join(failed)}.")

@@ -19,11 +19,11 @@ logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The epoch of the best validation accuracy so far, the earliest of equal ones."""
+    """The best epoch so far, and the value of the metric it is best by."""
 
     epoch: int
     step: int
-    validation_accuracy: float
+    value: float
 
 
 class Checkpoints:

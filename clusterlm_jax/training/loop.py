@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from clusterlm_jax.records import SPLITS, Dataset, HiddenStates, UserError, laye
 from clusterlm_jax.training import steps
 from clusterlm_jax.training.reading import Reader, SplitReading
 from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import TrainState, course, initial_state
+from clusterlm_jax.training.state import Trainable, TrainState, course, initial_state
 
 REFERENCE = "training"
 
@@ -37,8 +38,8 @@ class SeedEnd:
     Attributes:
       step: optimiser steps so far.
       metrics: `training_loss` over all real tokens of the epoch (with dropout, as trained on; without, at epoch 0),
-        and for each split with instances `_loss` (nats, of the output token), `_accuracy`, and `_identity_accuracy`
-        where a task identity has several outputs for an input.
+        and for each split with instances `_loss` (nats, of the output token), `_sequence_loss` (nats, of all tokens),
+        `_accuracy`, and `_identity_accuracy` where a task identity has several outputs for an input.
       hidden: the hidden states of both splits and of the training reference, where the epoch is one to analyse.
     """
 
@@ -76,10 +77,19 @@ class Trainer:
       run: the name its hidden states carry.
       datasets: by seed.
       analysed: epochs whose hidden states are read besides the accuracies.
+      initial: parameters to begin with, stacked over the seeds; None begins with the untrained model.
+      trainable: whether the parameter of a path may change; None lets all.
     """
 
     def __init__(
-        self, run: str, model: GPT2, spec: TrainSpec, datasets: Mapping[int, Dataset], analysed: frozenset[int]
+        self,
+        run: str,
+        model: GPT2,
+        spec: TrainSpec,
+        datasets: Mapping[int, Dataset],
+        analysed: frozenset[int],
+        initial: Any = None,
+        trainable: Trainable | None = None,
     ) -> None:
         self.run, self.model, self.spec, self._analysed = run, model, spec, analysed
         self.seeds, self._datasets = tuple(datasets), tuple(datasets.values())
@@ -92,13 +102,23 @@ class Trainer:
         axis = spec.seed_axis
         if axis == "auto":
             axis = "map" if jax.default_backend() == "cpu" else "vmap"
-        self._steps = jax.jit(steps.over_seeds(partial(steps.train_steps, model, spec), axis), donate_argnums=1)
+        self._initial, self._trainable = initial, trainable
+        train_steps = partial(steps.train_steps, model, spec, trainable=trainable)
+        self._steps = jax.jit(steps.over_seeds(train_steps, axis), donate_argnums=1)
         self._untrained_losses = jax.jit(steps.over_seeds(self._losses_of_steps, axis))
         self._splits = filled_splits(self._datasets)
         self._reader = Reader(model, self._datasets, axis)
 
     def initial_state(self) -> TrainState:
-        return stack([initial_state(self.model, self.spec, seed) for seed in self.seeds])
+        given = [None] * len(self.seeds)
+        if self._initial is not None:
+            given = [jax.tree.map(lambda leaf, i=i: leaf[i], self._initial) for i in range(len(self.seeds))]
+        return stack(
+            [
+                initial_state(self.model, self.spec, seed, self._trainable, params)
+                for seed, params in zip(self.seeds, given, strict=True)
+            ]
+        )
 
     def epochs(self, state: TrainState | None = None, done: int = -1) -> Iterator[EpochEnd]:
         """Trains from `state`, reached after epoch `done`, to the end; from the untrained models without one.
@@ -176,7 +196,11 @@ class Trainer:
 
 
 def _metrics(split: str, reading: SplitReading) -> dict[str, float]:
-    metrics = {f"{split}_loss": reading.loss, f"{split}_accuracy": reading.accuracy}
+    metrics = {
+        f"{split}_loss": reading.loss,
+        f"{split}_sequence_loss": reading.sequence_loss,
+        f"{split}_accuracy": reading.accuracy,
+    }
     if reading.identity_accuracy is not None:
         metrics[f"{split}_identity_accuracy"] = reading.identity_accuracy
     return metrics

@@ -24,6 +24,7 @@ class SplitReading:
     Attributes:
       hidden_LND: float32; layers in the order of `records.layer_names`.
       loss: cross-entropy of the output token, nats, mean.
+      sequence_loss: cross-entropy of all tokens but the first of each instance, nats, mean.
       accuracy: share of output tokens predicted, the output being that of the instance's own task.
       identity_accuracy: share predicted as *any* output the task identity has for the input; None where there is but
         one, as everywhere but among similar tasks (B.1).
@@ -31,6 +32,7 @@ class SplitReading:
 
     hidden_LND: np.ndarray
     loss: float
+    sequence_loss: float
     accuracy: float
     identity_accuracy: float | None
 
@@ -55,17 +57,24 @@ class Reader:
         hidden_ZLND = [np.empty((layers, size, width), np.float32) for size in sizes]
         loss_ZN = [np.empty(size, np.float32) for size in sizes]
         predicted_ZN = [np.empty(size, np.int32) for size in sizes]
+        sequence_Z2 = np.zeros((len(sizes), 2))  # sum of the loss, tokens
         for step in range(instance_ZSN.shape[1]):
             part = jax.device_get(self._read(params, jax.tree.map(lambda a, step=step: a[:, step], batches)))
+            sequence_Z2 += np.stack(part.sequence, axis=1)
             for seed, instance_N in enumerate(instance_ZSN[:, step]):
                 there, place = instance_N >= 0, instance_N[instance_N >= 0]
                 hidden_ZLND[seed][:, place] = part.hidden_LND[seed][:, there]
                 loss_ZN[seed][place] = part.loss_N[seed][there]
                 predicted_ZN[seed][place] = part.predicted_N[seed][there]
         return [
-            SplitReading(hidden_LND, float(loss_N.mean(dtype=float)), *_accuracies(dataset, split, predicted_N))
-            for dataset, hidden_LND, loss_N, predicted_N in zip(
-                self._datasets, hidden_ZLND, loss_ZN, predicted_ZN, strict=True
+            SplitReading(
+                hidden_LND,
+                float(loss_N.mean(dtype=float)),
+                float(loss / tokens),
+                *_accuracies(dataset, split, predicted_N),
+            )
+            for dataset, hidden_LND, loss_N, (loss, tokens), predicted_N in zip(
+                self._datasets, hidden_ZLND, loss_ZN, sequence_Z2, predicted_ZN, strict=True
             )
         ]
 

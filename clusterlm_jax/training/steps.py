@@ -13,7 +13,7 @@ from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.sites import HIDDEN, stacked
 from clusterlm_jax.records import Batch
 from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import Course, TrainState, optimiser
+from clusterlm_jax.training.state import Course, Trainable, TrainState, optimiser
 
 
 class StepMetrics(NamedTuple):
@@ -29,6 +29,7 @@ class Reading(NamedTuple):
     hidden_LND: jax.Array  # float32, layers in the order of `records.layer_names`
     loss_N: jax.Array  # cross-entropy of the output token, nats
     predicted_N: jax.Array  # the most likely token
+    sequence: StepMetrics  # over whole sequences
 
 
 def sequence_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
@@ -54,6 +55,7 @@ def train_step(
     state: TrainState,
     batch: Batch,
     *,
+    trainable: Trainable | None = None,
     capture: bool = False,
 ) -> tuple[TrainState, StepMetrics, Reading | None]:
     """One optimiser step on a batch; with `capture`, also what that very pass held at its input tokens."""
@@ -70,18 +72,24 @@ def train_step(
         return metrics.loss / jnp.maximum(metrics.tokens, 1), (metrics, logits, hidden)
 
     gradients, (metrics, logits, hidden) = jax.grad(loss_of, has_aux=True)(state.params)
-    updates, opt_state = optimiser(spec, course.total_steps).update(gradients, state.opt_state, state.params)
+    updates, opt_state = optimiser(spec, course.total_steps, trainable).update(gradients, state.opt_state, state.params)
     new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
     return new, metrics, _reading(model, logits, hidden[HIDDEN], batch) if capture else None
 
 
 def train_steps(
-    model: GPT2, spec: TrainSpec, course: Course, state: TrainState, batches: Batch, real_S: jax.Array
+    model: GPT2,
+    spec: TrainSpec,
+    course: Course,
+    state: TrainState,
+    batches: Batch,
+    real_S: jax.Array,
+    trainable: Trainable | None = None,
 ) -> tuple[TrainState, StepMetrics]:
     """Steps over batches stacked [step, ...], in one dispatch; where `real_S` is False, a step leaves all as it is."""
 
     def take(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        return train_step(model, spec, course, state, batch)[:2]
+        return train_step(model, spec, course, state, batch, trainable=trainable)[:2]
 
     def skip(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         return state, StepMetrics(jnp.zeros(()), jnp.zeros((), jnp.int32))
@@ -121,4 +129,5 @@ def _reading(model: GPT2, logits_RTV: jax.Array, hidden: dict, batch: Batch) -> 
         stacked(hidden, model.spec.layers),
         optax.softmax_cross_entropy_with_integer_labels(logits_NV, batch.output_N),
         logits_NV.argmax(-1),
+        sequence_loss(logits_RTV, batch),
     )

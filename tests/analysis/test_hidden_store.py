@@ -114,3 +114,44 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, states_of: Make)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert not HiddenStore(tmp_path).has("main", 0, 0, "validation")
+
+
+def halves(states: HiddenStates) -> list[HiddenStates]:
+    middle = states.hidden_LND.shape[1] // 2
+    return [
+        dataclasses.replace(
+            states,
+            hidden_LND=states.hidden_LND[:, part],
+            labels={name: column[part] for name, column in states.labels.items()},
+        )
+        for part in (slice(None, middle), slice(middle, None))
+    ]
+
+
+def test_shards_are_the_states_once_they_are_complete(tmp_path: Path, states_of: Make) -> None:
+    """A reader sees nothing of them before; a process that takes over sees how many there are."""
+    states = states_of("validation")
+    for number, part in enumerate(halves(states)):
+        store = HiddenStore(tmp_path, owner=True)
+        assert store.shards("main", 0, 0, "validation") == number
+        store.save_shard(part, number)
+        assert not store.has("main", 0, 0, "validation")
+    store.complete("main", 0, 0, "validation")
+    assert store.has("main", 0, 0, "validation")
+    assert store.shards("main", 0, 0, "validation") == 0
+    for layer, hidden_ND in zip(states.layers, states.hidden_LND, strict=True):
+        np.testing.assert_array_equal(store.layer("main", 0, 0, "validation", layer), hidden_ND)
+    for name, column in store.labels("main", 0, 0, "validation").items():
+        np.testing.assert_array_equal(column, states.labels[name])
+    store.delete("main", 0, 0)
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_a_half_written_shard_does_not_count(tmp_path: Path, states_of: Make) -> None:
+    store = HiddenStore(tmp_path)
+    store.save_shard(states_of("validation"), 0)
+    leftover = tmp_path / PLACE.replace("validation", ".validation.growing") / ".shard=0001.tmp"
+    leftover.mkdir()
+    assert store.shards("main", 0, 0, "validation") == 1
+    HiddenStore(tmp_path, owner=True)
+    assert not leftover.exists()

@@ -13,6 +13,7 @@ from clusterlm_jax.experiments import emergence, grid
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report import comparison
 from clusterlm_jax.report.spec import ReportSpec
+from clusterlm_jax.settings import Settings
 from clusterlm_jax.workdir import WorkDir
 from tests.command_line import run
 
@@ -28,7 +29,7 @@ class Rooms:
         self.raises: dict[str, BaseException] = {}
         self.compared: dict[str, bool] = {}
 
-    def experiment(self, point: config.Config, workdir: WorkDir) -> None:
+    def experiment(self, point: Settings, workdir: WorkDir) -> None:
         self.begun.append(workdir.root.name)
         if workdir.root.name in self.raises:
             raise self.raises[workdir.root.name]

@@ -38,7 +38,9 @@ def test_epochs_begin_with_the_untrained_model(dataset):
     assert ends[4].seeds[0].metrics["training_loss"] < ends[1].seeds[0].metrics["training_loss"]
     for end in ends:
         assert set(end.seeds[0].metrics) == {"training_loss"} | {
-            f"{split}_{what}" for split in ("training_subset", "validation") for what in ("loss", "accuracy")
+            f"{split}_{what}"
+            for split in ("training_subset", "validation")
+            for what in ("loss", "sequence_loss", "accuracy")
         }
 
 

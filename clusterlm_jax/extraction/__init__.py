@@ -1,0 +1,1 @@
+"""Prompts and a pretrained model -> the hidden states of every prompt's last token, shard by shard."""

@@ -1,0 +1,59 @@
+"""Token ids of unequal lengths -> batches of few shapes, right-padded, in shards."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from clusterlm_jax.extraction.spec import ExtractSpec
+from clusterlm_jax.records import PADDING
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptBatch:
+    """Prompts that go through the model together.
+
+    Padding stands behind a prompt, and rows of padding at the end of a batch: causal attention never sees either.
+
+    Attributes:
+      tokens_BT: int32 token ids.
+      last_B: int32, where the last token of each prompt is; 0 in a row of padding.
+      instance_N: int, which prompts these are; the first N rows hold them.
+    """
+
+    tokens_BT: np.ndarray
+    last_B: np.ndarray
+    instance_N: np.ndarray
+
+
+def shards_of(ids: Sequence[np.ndarray], spec: ExtractSpec) -> list[list[PromptBatch]]:
+    """Every prompt once: batches in shards of at least `spec.shard` prompts, but for the last; short prompts first."""
+    length_N = np.array([len(text_ids) for text_ids in ids])
+    padded_N = -(-length_N // spec.bucket) * spec.bucket
+    shards: list[list[PromptBatch]] = [[]]
+    for length in np.unique(padded_N):
+        members = np.flatnonzero(padded_N == length)
+        rows = min(max(1, spec.batch_tokens // int(length)), len(members))
+        for start in range(0, len(members), rows):
+            if sum(len(batch.instance_N) for batch in shards[-1]) >= spec.shard:
+                shards.append([])
+            shards[-1].append(_batch(ids, members[start : start + rows], rows, int(length)))
+    return shards
+
+
+def padding_share(shards: Sequence[Sequence[PromptBatch]]) -> float:
+    """Share of the positions computed that hold no token of a prompt."""
+    batches = [batch for shard in shards for batch in shard]
+    real = sum(int(batch.last_B[: len(batch.instance_N)].sum()) + len(batch.instance_N) for batch in batches)
+    return 1 - real / sum(batch.tokens_BT.size for batch in batches)
+
+
+def _batch(ids: Sequence[np.ndarray], instance_N: np.ndarray, rows: int, length: int) -> PromptBatch:
+    tokens_BT = np.full((rows, length), PADDING, np.int32)
+    last_B = np.zeros(rows, np.int32)
+    for row, instance in enumerate(instance_N):
+        tokens_BT[row, : len(ids[instance])] = ids[instance]
+        last_B[row] = len(ids[instance]) - 1
+    return PromptBatch(tokens_BT, last_B, instance_N)

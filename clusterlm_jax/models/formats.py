@@ -1,0 +1,162 @@
+"""The tensors of a checkpoint as they lie on disk: safetensors, Flax msgpack or PyTorch .bin, whole or in shards.
+
+Names, shapes and types come first and cost nothing; host memory holds the values of one tensor at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import mmap
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401 - gives numpy the type named bfloat16
+import numpy as np
+
+from clusterlm_jax.models import flax_msgpack
+from clusterlm_jax.models.flax_msgpack import PlacedArray
+from clusterlm_jax.records import UserError
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredTensor:
+    """A tensor at rest.
+
+    Attributes:
+      name: its path in the checkpoint, parts joined by full stops.
+      dtype: numpy's name of its type, or the format's where it is none of `DTYPES`.
+      read: gives its values, for types in `DTYPES`, in memory of their own. Only until the next tensor is asked for.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], np.ndarray]
+
+
+def find(directory: Path) -> tuple[Path, ...]:
+    """The files that hold the weights of a checkpoint; of several formats the first of `READERS`.
+
+    Raises:
+      UserError: no directory, no weights, or an index that names files which are not there.
+    """
+    if not directory.is_dir():
+        raise UserError(f"{directory} is no directory; a checkpoint is one with config.json and weights.")
+    for name in READERS:
+        if (directory / name).is_file():
+            return (directory / name,)
+        if (directory / f"{name}.index.json").is_file():
+            return _shards(directory / f"{name}.index.json", Path(name).suffix)
+    raise UserError(f"{directory} holds no weights; looked for {', '.join(READERS)}, each also as NAME.index.json.")
+
+
+def tensors(files: Iterable[Path]) -> Iterator[StoredTensor]:
+    """Every tensor of the files, in their order; a file is closed before the next one is opened.
+
+    Raises:
+      UserError: a file is damaged, or PyTorch's and torch is not installed.
+    """
+    readers = {Path(name).suffix: reader for name, reader in READERS.items()}
+    for file in files:
+        try:
+            yield from readers[file.suffix](file)
+        except (UserError, PermissionError, MemoryError):
+            raise
+        except Exception as error:  # each library has its own, and a damaged pickle may raise any
+            raise UserError(
+                f"{file} cannot be read: it is damaged, half a download, or not made of tensors; fetch it again."
+            ) from error
+
+
+def _shards(index: Path, suffix: str) -> tuple[Path, ...]:
+    try:
+        files = [index.parent / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f'{index} is no index, JSON with the file of each tensor in "weight_map"; fetch it again.'
+        ) from error
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise UserError(
+            f"{index} names {', '.join(missing)}, which the directory does not hold; fetch what is missing."
+        )
+    if any(file.suffix != suffix for file in files):
+        raise UserError(f"{index} names other files than {suffix} ones; fetch it again.")
+    return tuple(files)
+
+
+def _safetensors(path: Path) -> Iterator[StoredTensor]:
+    """The size of a JSON header in 8 bytes, the header, the values (huggingface.co/docs/safetensors)."""
+    names, length = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}, path.stat().st_size
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        if start > length:
+            raise ValueError("it ends too soon")
+        header = json.loads(file.read(start - 8))
+    for name, entry in header.items():
+        if name != "__metadata__":
+            first, end = entry["data_offsets"]
+            if start + end > length:
+                raise ValueError("it ends too soon")
+            dtype = names.get(entry["dtype"], entry["dtype"])
+            yield _tensor(path, name, PlacedArray(dtype, tuple(entry["shape"]), ((start + first, end - first),)))
+
+
+def _msgpack(path: Path) -> Iterator[StoredTensor]:
+    for name, array in flax_msgpack.arrays(path):
+        yield _tensor(path, name, array)
+
+
+def _tensor(path: Path, name: str, array: PlacedArray) -> StoredTensor:
+    dtype, shape, pieces = array
+    if dtype in DTYPES and prod(shape) * np.dtype(dtype).itemsize != sum(size for _, size in pieces):
+        raise ValueError(f"{name} has another size than its shape says")
+
+    def read() -> np.ndarray:
+        values = _memory(shape, dtype)
+        raw, start = values.reshape(-1).view(np.uint8), 0
+        with path.open("rb") as file:
+            for offset, size in pieces:
+                file.seek(offset)
+                file.readinto(raw[start : start + size])
+                start += size
+        return values
+
+    return StoredTensor(name, shape, dtype, read)
+
+
+def _memory(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """An array in pages of its own, which go back with it: malloc keeps them, and parameters settle in between."""
+    return np.frombuffer(mmap.mmap(-1, prod(shape) * np.dtype(dtype).itemsize), dtype).reshape(shape)
+
+
+def _torch(path: Path) -> Iterator[StoredTensor]:
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            f"{path} is PyTorch's, which needs torch (pip install torch --index-url https://download.pytorch.org/whl/cpu);"
+            " or give the checkpoint as safetensors or msgpack."
+        ) from None
+
+    def read(name: str, dtype: str) -> np.ndarray:
+        tensor = state[name].detach()
+        values = _memory(tensor.shape, dtype)
+        values[...] = tensor.view(torch.int16).numpy().view(dtype) if dtype == "bfloat16" else tensor.numpy()
+        return values
+
+    # Files of before torch 1.6 are no archives and cannot be mapped: such a shard is read whole.
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    for name in state:
+        dtype = str(state[name].dtype).removeprefix("torch.")
+        yield StoredTensor(name, tuple(state[name].shape), dtype, partial(read, name, dtype))
+    state.clear()  # whoever still holds the last tensor would keep the file in memory
+
+
+READERS = {"model.safetensors": _safetensors, "flax_model.msgpack": _msgpack, "pytorch_model.bin": _torch}
