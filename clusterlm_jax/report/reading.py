@@ -27,32 +27,45 @@ def read_runs(workdir: Path) -> tuple[Run, ...]:
     Raises:
       UserError: there is no such directory, or a file in it is damaged.
     """
+    return read_phases(workdir, (MAIN,))[MAIN]
+
+
+def read_phases(workdir: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...]]:
+    """The phases of a work directory by name, each as `read_runs` gives the main run.
+
+    Raises:
+      UserError: there is no such directory, or a file in it is damaged.
+    """
     if not workdir.is_dir():
         raise UserError(f"There is no work directory {workdir}; run the earlier stages first.")
     scores = workdir / "scores.csv"
     rows = read_rows(scores) if scores.exists() else []
-    records = [record for record in read_jsonl(workdir / "metrics.jsonl") if record["run"] == MAIN]
+    records = [record for record in read_jsonl(workdir / "metrics.jsonl") if record["run"] in names]
     facts = read_json(workdir / "run.json")
     seeds = sorted({row.seed for row in rows} | {record["seed"] for record in records}) or [0]
     shared = {
         "name": workdir.resolve().name,
         "config": read_json(workdir / "config.json"),
         "environment": read_json(workdir / "env.json"),
-        "seconds": _seconds(read_jsonl(workdir / "timings.jsonl")),
+        "seconds": seconds_by_stage(read_jsonl(workdir / "timings.jsonl")),
     }
-    runs = tuple(
-        Run(
-            seeds=(seed,),
-            curves=_curves(row for row in rows if row.seed == seed and row.run == MAIN),
-            metrics=_metrics(record for record in records if record["seed"] == seed),
-            symbols=_values(row for row in rows if row.seed == seed and row.run == SYMBOLS),
-            facts=facts | {name: facts.get(name, {}).get(str(seed), {}) for name in SECTIONS_BY_SEED},
-            embeddings=_embeddings(workdir / "embeddings" / MAIN / f"seed={seed}"),
-            **shared,
+    phases = {}
+    for name in names:
+        own = facts | facts.get("phases", {}).get(name, {})
+        runs = tuple(
+            Run(
+                seeds=(seed,),
+                curves=_curves(row for row in rows if row.seed == seed and row.run == name),
+                metrics=_metrics(r for r in records if r["seed"] == seed and r["run"] == name),
+                symbols=_values(row for row in rows if row.seed == seed and row.run == SYMBOLS),
+                facts=own | {section: own.get(section, {}).get(str(seed), {}) for section in SECTIONS_BY_SEED},
+                embeddings=_embeddings(workdir / "embeddings" / name / f"seed={seed}"),
+                **shared,
+            )
+            for seed in seeds
         )
-        for seed in seeds
-    )
-    return _with_one_reducer(runs)
+        phases[name] = _with_one_reducer(runs)
+    return phases
 
 
 def _with_one_reducer(runs: tuple[Run, ...]) -> tuple[Run, ...]:
@@ -122,7 +135,7 @@ def _metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
     return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
-def _seconds(records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def seconds_by_stage(records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Wall time by stage; a stage that was resumed has several entries."""
     total: dict[str, float] = collections.defaultdict(float)
     for record in records:

@@ -73,7 +73,12 @@ def _panel_title(run: Run, layer: str, epoch: int) -> str:
 def _draw_points(axes: Axes3D, coordinates_N3: np.ndarray, task_N: np.ndarray) -> None:
     for place, task in enumerate(np.unique(task_N)):
         axes.scatter(*coordinates_N3[task_N == task].T, s=7, linewidths=0, alpha=0.85, **_mark(place))
-    axes.set_box_aspect(None, zoom=0.87)  # leaves room for the name of the third axis
+    dress(axes)
+
+
+def dress(axes: Axes3D, zoom: float = 0.87) -> None:
+    """The axes of a t-SNE space: named, and without numbers, which mean nothing in it."""
+    axes.set_box_aspect(None, zoom=zoom)  # in a square, below 1: room for the name of the third axis
     axes.tick_params(labelbottom=False, labelleft=False, labelright=False, length=0)
     for axis, name in zip((axes.xaxis, axes.yaxis, axes.zaxis), ("t-SNE 1", "t-SNE 2", "t-SNE 3"), strict=True):
         axis.set_label_text(name, fontsize=6.5)
