@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,14 @@ SMALL = {
     "eval.workers": 2,
 }
 
+COMPILED = tempfile.TemporaryDirectory(prefix="clusterlm_jax-compiled-")  # removed with this process
+# Most of a small run is compilation, and most runs are of the same shapes.
+SHARED_CACHE = {
+    "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
 
 def command(workdir: Path | str | None, *flags: str, small: bool = True) -> list[str]:
     """The command line of a run, with every flag of `SMALL` unless told otherwise."""
@@ -53,4 +62,4 @@ def run(workdir: Path | str | None, *flags: str, small: bool = True) -> subproce
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""} | SHARED_CACHE

@@ -240,14 +240,17 @@ def damaged(checkpoint: Path, tmp_path: Path, name: str, size: int) -> Path:
 @pytest.mark.parametrize(
     ("name", "size", "words"),
     [
-        ("model.safetensors", 2000, ["model.safetensors"]),
         ("tokenizer.json", 300, ["tokenizer", "cannot be read"]),
         ("config.json", 10, ["config.json"]),
     ],
 )
-def test_a_damaged_checkpoint_is_refused_and_goes_on_once_whole(checkpoint, tmp_path, name, size, words):
-    there, workdir = damaged(checkpoint, tmp_path, name, size), tmp_path / "run"
-    refused(run(workdir, there, EXTRACT), *words)
-    shutil.copy(checkpoint / name, there / name)
-    result = run(workdir, there, EXTRACT)
+def test_a_damaged_checkpoint_is_refused(checkpoint, tmp_path, name, size, words):
+    refused(run(tmp_path / "run", damaged(checkpoint, tmp_path, name, size), EXTRACT), *words)
+
+
+def test_a_checkpoint_made_whole_goes_on_in_the_same_work_directory(checkpoint, tmp_path):
+    there = damaged(checkpoint, tmp_path, "model.safetensors", 2000)
+    refused(run(tmp_path / "run", there, EXTRACT), "model.safetensors")
+    shutil.copy(checkpoint / "model.safetensors", there)
+    result = run(tmp_path / "run", there, EXTRACT)
     assert result.returncode == 0, result.stderr
