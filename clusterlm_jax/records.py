@@ -23,13 +23,22 @@ class UserError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Token ids: 0 is padding, then the instruction symbols, then the task symbols, then one spare (SPEC 2)."""
+    """Token ids: 0 is padding, then the instruction symbols, then the task symbols, then one spare (SPEC 2).
+
+    Where tasks are to be named (4.1), a trigger, which asks for the name, and the task identities follow.
+    """
 
     instruction_symbols: int
     task_symbols: int
+    task_identities: int = 0
 
     @property
     def size(self) -> int:
+        named = 1 + self.task_identities if self.task_identities else 0
+        return self.instruction_symbols + self.task_symbols + 2 + named
+
+    @property
+    def trigger(self) -> int:
         return self.instruction_symbols + self.task_symbols + 2
 
     def instruction_token(self, symbol: np.ndarray | int) -> np.ndarray | int:
@@ -37,6 +46,9 @@ class Vocabulary:
 
     def task_token(self, symbol: np.ndarray | int) -> np.ndarray | int:
         return symbol + 1 + self.instruction_symbols
+
+    def identity_token(self, task: np.ndarray | int) -> np.ndarray | int:
+        return self.trigger + 1 + task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +60,8 @@ class Dataset:
       tokens_NT: int32 [instance, longest], right-padded with `PADDING`.
       length_N: int32, symbols of an instance, input and output included.
       labels: int32 columns by name: `task`, `distribution`, `mapping`, `instruction`, `input`, `output`
-        (token ids for the last two), and `original`: the task an altered instruction was made from, else -1.
+        (token ids for the last two), and `original`: the task an altered instruction was made from, else -1. With
+        source and target tasks (F.1) also `target`: of a source task, its target, else -1.
       splits: instance indices by name: `training`, `training_subset` (part of `training`), `validation`.
       expressions: the regular expression of each distribution.
     """

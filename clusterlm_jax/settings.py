@@ -13,9 +13,9 @@ from clusterlm_jax.data.natural import NaturalSpec
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.extraction.spec import ExtractSpec
 from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import UserError, layer_names
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.training.spec import TrainSpec
+from clusterlm_jax.training.spec import FinetuneSpec, PretrainSpec, SwitchSpec, TrainSpec
 
 PAPER_LABELS = ("task", "distribution", "distribution_mapping")
 
@@ -54,21 +54,71 @@ class Emergence(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.data.longest_instruction + 2 > self.model.positions:
+        _check_data(self.data, self.model)
+        _check_training(self.train, self.data.most_instances)
+        _check_every(self.eval, self.train)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretraining(Settings):
+    """Three starts for the same fine-tuning: pre-trained on task identities, on instructions, or not (paper 4.1)."""
+
+    experiment: str = "pretraining"
+    stages: tuple[str, ...] = ("data", "train", "analyse", "report")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    data: DataSpec = DataSpec()
+    model: GPT2Spec = GPT2Spec(hidden_dim=256)
+    pretrain: PretrainSpec = PretrainSpec()
+    train: TrainSpec = TrainSpec()
+    eval: AnalysisSpec = AnalysisSpec(labels=("task", "distribution"), jobs=("raw", "tsne"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_data(self.data, self.model)
+        _check_training(self.pretrain, self.data.most_instances // self.data.mappings_per_task)
+        _check_training(self.train, self.data.most_instances)
+        _check_every(self.eval, self.pretrain)
+        for name, allowed in (("jobs", ("raw", "tsne")), ("labels", ("task", "distribution"))):
+            given = getattr(self.eval, name)
+            if not set(given) <= set(allowed):
+                raise UserError(
+                    f"eval.{name} is {given!r}; states are read at the trigger, before any mapping is seen, so "
+                    f"allowed: {', '.join(allowed)}."
+                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Alignment(Settings):
+    """Alignment with less forgetting: a model trained like the main one, then changed in four ways (paper F.1).
+
+    Attributes:
+      train: of the base model.
+      finetune: of the whole model, and of its head alone, on source tasks with the outputs of their targets.
+    """
+
+    experiment: str = "alignment"
+    stages: tuple[str, ...] = ("data", "train", "align", "report")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    data: DataSpec = DataSpec(hard_tasks=0, source_target_pairs=3, task_vocabulary_size=65)
+    model: GPT2Spec = GPT2Spec()
+    train: TrainSpec = TrainSpec()
+    finetune: FinetuneSpec = FinetuneSpec()
+    switch: SwitchSpec = SwitchSpec()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_data(self.data, self.model)
+        _check_training(self.train, self.data.most_instances)
+        if not 0 < self.data.source_target_pairs < self.data.validation_tasks:
             raise UserError(
-                f"data.longest_instruction is {self.data.longest_instruction}: with input and output it needs "
-                f"{self.data.longest_instruction + 2} positions, but model.positions is {self.model.positions}."
+                f"data.source_target_pairs is {self.data.source_target_pairs}; it must be at least 1 and below "
+                f"data.validation_tasks = {self.data.validation_tasks}, so that there are others to forget."
             )
-        for key in ("validation_tasks", "validation_instructions_per_distribution"):
-            if not getattr(self.data, key):
-                raise UserError(f"data.{key} is 0; the best epoch is chosen by validation accuracy, so at least 1.")
-        if self.train.batch_size > self.data.most_instances:
-            raise UserError(
-                f"train.batch_size is {self.train.batch_size}, "
-                f"but there are at most {self.data.most_instances} instances."
-            )
-        if self.eval.every > self.train.epochs:
-            raise UserError(f"eval.every is {self.eval.every}, above train.epochs = {self.train.epochs}.")
+        _check_training(
+            self.finetune, self.data.most_instances // self.data.number_of_tasks * self.data.source_target_pairs
+        )
+        if self.switch.layer not in (allowed := layer_names(self.model.layers)):
+            raise UserError(f"switch.layer is {self.switch.layer!r}; allowed: {', '.join(allowed)}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,4 +146,28 @@ class Probing(Settings):
                 raise UserError(f"eval.{name} is {given!r}; nothing is trained here, so allowed: {', '.join(allowed)}.")
 
 
-EXPERIMENTS = {kind.experiment: kind for kind in (Emergence, Probing)}
+def _check_data(data: DataSpec, model: GPT2Spec) -> None:
+    """Refuses data that the model has no place for, or that leaves nothing to choose the best epoch by."""
+    if data.longest_instruction + 2 > model.positions:
+        raise UserError(
+            f"data.longest_instruction is {data.longest_instruction}: with input and output it needs "
+            f"{data.longest_instruction + 2} positions, but model.positions is {model.positions}."
+        )
+    for key in ("validation_tasks", "validation_instructions_per_distribution"):
+        if not getattr(data, key):
+            raise UserError(f"data.{key} is 0; the best epoch is chosen by validation accuracy, so at least 1.")
+
+
+def _check_training(train: TrainSpec, most_instances: int) -> None:
+    if train.batch_size > most_instances:
+        raise UserError(
+            f"{train.section}.batch_size is {train.batch_size}, but there are at most {most_instances} instances."
+        )
+
+
+def _check_every(analysis: AnalysisSpec, train: TrainSpec) -> None:
+    if analysis.every > train.epochs:
+        raise UserError(f"eval.every is {analysis.every}, above {train.section}.epochs = {train.epochs}.")
+
+
+EXPERIMENTS = {kind.experiment: kind for kind in (Emergence, Pretraining, Alignment, Probing)}

@@ -194,3 +194,27 @@ def test_the_papers_widths_and_seeds():
         (2048, 200),
     ]
     assert config.build(config.from_file(CONFIGS / "seeds.py")).seeds == (0, 1, 2)
+
+
+def test_pretraining_is_the_papers():
+    built = config.build(config.from_file(CONFIGS / "pretraining.py"))
+    assert (built.model.hidden_dim, built.seeds) == (256, (0, 1, 2))
+    assert (built.eval.labels, built.eval.jobs) == (("task", "distribution"), ("raw", "tsne"))
+    assert dataclasses.asdict(built.pretrain) == dataclasses.asdict(built.train)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "sentence"),
+    [
+        ("pretrain", "epochs", 0, "pretrain.epochs is 0; it must be at least 1"),
+        ("pretrain", "batch_size", 3001, "pretrain.batch_size is 3001, but there are at most 3000 instances"),
+        ("eval", "every", 201, "eval.every is 201, above pretrain.epochs = 200"),
+        ("eval", "jobs", ("raw", "knn"), "read at the trigger, before any mapping is seen, so allowed: raw, tsne"),
+        ("eval", "labels", ("task", "mapping"), "so allowed: task, distribution"),
+    ],
+)
+def test_pretraining_names_its_own_sections(section, key, value, sentence):
+    raw = config.default("pretraining").to_dict()
+    raw[section][key] = value
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        config.build(config.config_dict.ConfigDict(raw))

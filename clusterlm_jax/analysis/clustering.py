@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import UserError
@@ -31,6 +32,15 @@ def kmeans(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) 
             algorithm="lloyd",
             random_state=seed,
         ).fit_predict(points_ND)
+
+
+def centroids(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) -> tuple[np.ndarray, np.ndarray]:
+    """KMeans on one thread, which alone makes it reproducible: [cluster, width], and the cluster of each point."""
+    with threadpool_limits(1):
+        found_N = np.unique(kmeans(points_ND, clusters, seed, spec), return_inverse=True)[1]
+    means_KD = np.zeros((found_N.max() + 1, points_ND.shape[1]))
+    np.add.at(means_KD, found_N, points_ND)
+    return (means_KD / np.bincount(found_N)[:, None]).astype(points_ND.dtype), found_N
 
 
 def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:

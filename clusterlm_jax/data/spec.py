@@ -24,6 +24,8 @@ class DataSpec:
     # Unset: every distribution of a task has the same mappings. Else each has a task of its own; the similar tasks
     # of one identity share so many mappings (B.1; the paper: 3).
     shared_mappings: int | None = None
+    # Tasks whose outputs are to become those of another task with the same inputs (F.1; the paper: 3).
+    source_target_pairs: int = 0
     validation_tasks: int = 10
     validation_instructions_per_distribution: int = 3  # withheld from training, with all mappings
     subset_composition: str = SUBSET_COMPOSITIONS[0]  # the paper's 180 is not recoverable from its text
@@ -43,6 +45,7 @@ class DataSpec:
         self._check_counts()
         self._check_choices()
         self._check_mappings()
+        self._check_pairs()
         self._check_possible()
 
     @property
@@ -56,7 +59,9 @@ class DataSpec:
         return self.number_of_tasks * instructions * self.mappings_per_task
 
     def _check_counts(self) -> None:
-        may_be_zero = {"hard_tasks", "validation_tasks", "validation_instructions_per_distribution"}
+        may_be_zero = {
+            "hard_tasks", "validation_tasks", "validation_instructions_per_distribution", "source_target_pairs",
+        }  # fmt: skip
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in may_be_zero else 1
@@ -112,6 +117,23 @@ class DataSpec:
                 f"{self.number_of_tasks} tasks of {what} need {needed} distinct input-output pairs, "
                 f"but data.task_vocabulary_size = {self.task_vocabulary_size} gives {pairs}."
             )
+
+    def _check_pairs(self) -> None:
+        pairs = self.source_target_pairs
+        for wrong, sentence in (
+            (
+                2 * pairs > self.number_of_tasks,
+                f"it needs as many source and as many target tasks; data.number_of_tasks is {self.number_of_tasks}.",
+            ),
+            (
+                pairs > self.validation_tasks,
+                f"the source tasks are validation tasks, and data.validation_tasks is {self.validation_tasks}.",
+            ),
+            (self.hard_tasks > 0, "there are no hard examples beside them, so data.hard_tasks must be 0 (table 8)."),
+            (self.shared_mappings is not None, "data.shared_mappings must be unset, so that an input has one output."),
+        ):
+            if pairs and wrong:
+                raise UserError(f"data.source_target_pairs is {pairs}: {sentence}")
 
     def _check_possible(self) -> None:
         """Refuses what no draw could satisfy, before any work."""

@@ -15,7 +15,6 @@ from clusterlm_jax.data.grammar import SYMBOLS
 from clusterlm_jax.records import Dataset, UserError, Vocabulary, write_atomically
 
 FILE = "dataset.npz"
-COLUMNS = ("task", "distribution", "mapping", "instruction", "input", "output", "original")
 
 
 def symbol_name(vocabulary: Vocabulary, token: int) -> str:
@@ -122,10 +121,12 @@ def _tasks_json(dataset: Dataset) -> str:
     tasks: dict[int, dict] = {}
     first = np.unique(np.stack([labels["instruction"], labels["mapping"]]), axis=1, return_index=True)[1]
     for instance in sorted(first.tolist()):
-        row = {name: int(labels[name][instance]) for name in COLUMNS}
+        row = {name: int(column[instance]) for name, column in labels.items()}
         task = tasks.setdefault(row["task"], {"mappings": {}, "distributions": {}})
         if row["original"] >= 0:
             task["hard_example_of"] = row["original"]
+        if row.get("target", -1) >= 0:
+            task["target"] = row["target"]
         entry = task["distributions"].setdefault(
             row["distribution"],
             {"expression": dataset.expressions[row["distribution"]], "training": [], "validation": [], "mappings": {}},
@@ -150,10 +151,10 @@ def _write_instances(dataset: Dataset, path: Path) -> None:
     membership = {name: set(index.tolist()) for name, index in dataset.splits.items()}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["splits", "text", "input_symbol", "output_symbol", *COLUMNS])
+        writer.writerow(["splits", "text", "input_symbol", "output_symbol", *dataset.labels])
         for instance in range(len(dataset)):
             splits = "+".join(name for name, members in membership.items() if instance in members)
-            row = [dataset.labels[name][instance] for name in COLUMNS]
+            row = [column[instance] for column in dataset.labels.values()]
             pair = [
                 symbol_name(dataset.vocabulary, int(dataset.labels[name][instance])) for name in ("input", "output")
             ]

@@ -36,11 +36,13 @@ class Task:
       inputs: symbols, the same for every function.
       outputs: symbols [function][input].
       original: the task a hard one was made from, else -1.
+      target: of a source task, the task whose outputs it is to have in the end, else -1 (F.1).
     """
 
     inputs: tuple[int, ...]
     outputs: tuple[tuple[int, ...], ...]
     original: int = -1
+    target: int = -1
 
 
 def synthesise(spec: DataSpec, seed: int) -> Dataset:
@@ -48,7 +50,9 @@ def synthesise(spec: DataSpec, seed: int) -> Dataset:
 
     Tasks come first (regular, then hard), then the distributions of regular tasks, then what validation withholds,
     then the hard examples, made from training instructions only. With `spec.shared_mappings`, each distribution has a
-    task of its own, similar to the others of its identity; then their number is drawn before the tasks.
+    task of its own, similar to the others of its identity; then their number is drawn before the tasks. With
+    `spec.source_target_pairs`, the first tasks are sources and the last ones their targets, in this order: tasks are
+    drawn alike, so these are any tasks.
 
     Raises:
       UserError: if the vocabulary is too small for the tasks or the expressions too narrow for the instructions.
@@ -62,7 +66,9 @@ def synthesise(spec: DataSpec, seed: int) -> Dataset:
         counts = draw_distribution_counts(spec, rng)
         tasks = draw_tasks(spec, rng, counts)
     regular = draw_distributions(spec, grammar, counts)
-    validation = frozenset(rng.choice(spec.regular_tasks, spec.validation_tasks, replace=False).tolist())
+    sources = spec.source_target_pairs  # they come first, and are all among the validation tasks
+    others = sources + rng.choice(spec.regular_tasks - sources, spec.validation_tasks - sources, replace=False)
+    validation = frozenset({*range(sources), *others.tolist()})
     kept = [_withhold(d, spec, rng) if d.task in validation else d for d in regular]
     hard, originals = draw_hard_examples(spec, rng, grammar, tasks, kept)
     return assemble(spec, tasks, [*kept, *hard], originals)
@@ -77,6 +83,8 @@ def draw_distribution_counts(spec: DataSpec, rng: np.random.Generator) -> list[i
 def draw_tasks(spec: DataSpec, rng: np.random.Generator, functions: Sequence[int]) -> list[Task]:
     """Regular tasks, then hard ones with the inputs of their originals; no two tasks share a mapping.
 
+    The last regular tasks have the inputs of the first, where there are `spec.source_target_pairs`.
+
     Args:
       functions: how many each regular task has. A hard task has as many as its original, with the same inputs in the
         shared mappings: only the outputs differ.
@@ -84,6 +92,9 @@ def draw_tasks(spec: DataSpec, rng: np.random.Generator, functions: Sequence[int
     Raises:
       UserError: if no assignment is found within a bound.
     """
+    pairs = spec.source_target_pairs
+    target_of = dict(zip(range(pairs), range(spec.number_of_tasks - pairs, spec.number_of_tasks), strict=True))
+    source_of = {target: source for source, target in target_of.items()}
     for _ in range(MAPPING_DRAWS):
         tasks: dict[int, Task] = {}
         free = np.ones((spec.task_vocabulary_size, spec.task_vocabulary_size), bool)  # [input, output]
@@ -95,11 +106,12 @@ def draw_tasks(spec: DataSpec, rng: np.random.Generator, functions: Sequence[int
             order.sort(key=lambda identity: originals[identity] < 0 and identity not in originals)
         for identity in order:
             original = originals[identity]
+            same_inputs = source_of.get(identity, original)
             count = functions[identity if original < 0 else original]
-            inputs = _draw_inputs(spec, rng, free, count) if original < 0 else tasks[original].inputs
+            inputs = _draw_inputs(spec, rng, free, count) if same_inputs < 0 else tasks[same_inputs].inputs
             if inputs is None or (outputs := _draw_outputs(spec, rng, free, inputs, count)) is None:
                 break
-            tasks[identity] = Task(inputs, outputs, original)
+            tasks[identity] = Task(inputs, outputs, original, target_of.get(identity, -1))
         else:
             return [tasks[identity] for identity in range(spec.number_of_tasks)]
     also = "" if spec.shared_mappings is None else " or data.max_distributions_per_task"
@@ -217,20 +229,23 @@ def assemble(
         for x, y in zip(task.inputs, task.outputs[distributions[index].function], strict=True):
             pair = vocabulary.task_token(x), vocabulary.task_token(y)
             mapping = mapping_ids.setdefault(pair, len(mapping_ids))
-            rows.append((identity, index, mapping, instruction, *pair, task.original))
+            rows.append((identity, index, mapping, instruction, *pair, task.original, task.target))
             sequences.append([*(token[symbol] for symbol in text), *pair])
             split_of.append((not withheld, in_subset, withheld))
     length_N = np.array([len(sequence) for sequence in sequences], np.int32)
     tokens_NT = np.full((len(rows), length_N.max()), PADDING, np.int32)
     for row, sequence in zip(tokens_NT, sequences, strict=True):
         row[: len(sequence)] = sequence
-    names = ("task", "distribution", "mapping", "instruction", "input", "output", "original")
+    names = ("task", "distribution", "mapping", "instruction", "input", "output", "original", "target")
+    labels = dict(zip(names, np.array(rows, np.int32).T, strict=True))
+    if not spec.source_target_pairs:
+        del labels["target"]
     membership = np.array(split_of, bool)
     return Dataset(
         vocabulary=vocabulary,
         tokens_NT=tokens_NT,
         length_N=length_N,
-        labels=dict(zip(names, np.array(rows, np.int32).T, strict=True)),
+        labels=labels,
         splits={
             name: np.flatnonzero(column).astype(np.int32)
             for name, column in zip(("training", "training_subset", "validation"), membership.T, strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable
+from clusterlm_jax.data.surface import bag_of_symbols
 from clusterlm_jax.experiments import environment
-from clusterlm_jax.models.gpt2 import GPT2
-from clusterlm_jax.records import Cell, Dataset, layer_names
+from clusterlm_jax.models.gpt2 import GPT2, initial_params, parameter_count
+from clusterlm_jax.records import Cell, Dataset, HiddenStates, UserError, layer_names
+from clusterlm_jax.report.tables import PAPER_MODELS, PAPER_SIZES
 from clusterlm_jax.training.checkpoints import Best, Checkpoints
 from clusterlm_jax.training.loop import EpochEnd, Trainer, filled_splits, stack
 from clusterlm_jax.training.spec import TrainSpec
 from clusterlm_jax.training.state import TrainState
 from clusterlm_jax.workdir import WorkDir, append_jsonl
+
+SYMBOLS = "null/symbols"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +134,56 @@ def best_params(phase: Phase, work: Work) -> Any:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), jax.eval_shape(trainer.initial_state).params
     )
     with Checkpoints(phase.checkpoints(work.workdir), tuple(phase.datasets)) as checkpoints:
-        return stack([checkpoints.restore_best(seed, template)[1] for seed in phase.datasets])
+        restored = [checkpoints.restore_best(seed, template)[1] for seed in phase.datasets]
+    return stack(jax.device_get(restored))  # restored arrays are bound to a device, so a step would be compiled twice
+
+
+def check(workdir: WorkDir) -> None:
+    """Refuses to go on where nothing was trained.
+
+    Raises:
+      UserError: naming the stage to run first.
+    """
+    if not workdir.metrics.is_file():
+        raise UserError(f"Nothing was trained in {workdir.root}: run the 'train' stage first (config.stages).")
+
+
+def describe(phase: Phase, workdir: WorkDir) -> None:
+    """Tells, and writes down, what is trained: tables 2 and 9 beside the paper's; and with what."""
+    environment.record(
+        workdir, {"training": str(jax.config.jax_default_matmul_precision or "default"), "hidden states": "highest"}
+    )
+    spec = phase.model.spec
+    count = parameter_count(jax.eval_shape(partial(initial_params, phase.model), jax.random.key(0)))
+    sizes = workdir.read_json("run.json")["dataset"]
+    for name, paper in PAPER_SIZES.items():
+        ours = ", ".join(f"{sizes[str(seed)][name]:,}" for seed in phase.datasets)
+        print(f"{name.replace('_', ' ')}: {ours} instances (the paper: {paper:,})")
+    print(
+        f"hidden dim {spec.hidden_dim}: {count:,} parameters (the paper: {PAPER_MODELS.get(spec.hidden_dim, 'none')})"
+    )
+    workdir.update_run(
+        model={
+            "parameters": count,
+            "hidden_dim": spec.hidden_dim,
+            "ffn_dim": spec.feed_forward_width,
+            "layers": spec.layers,
+            "heads": spec.heads,
+            "vocabulary": phase.model.vocabulary,
+        }
+    )
+
+
+def analyse_symbols(datasets: Mapping[int, Dataset], work: Work) -> None:
+    """Hands over the null baseline of surface: instances as bags of their instruction symbols, in place of states."""
+    for seed, dataset in datasets.items():
+        cells = cells_of(SYMBOLS, seed, 0, 0, filled_splits(datasets.values()), ("0",), work.analysis)
+        if all(map(work.table.done, cells)):
+            continue
+        for split, index in dataset.splits.items():
+            bag_LNS = bag_of_symbols(dataset, index)[None]
+            work.store.save(HiddenStates(bag_LNS, ("0",), dataset.columns(index), SYMBOLS, seed, 0, 0, split))
+        work.evaluator.submit(cells)
 
 
 def cells_so_far(phase: Phase, work: Work) -> list[Cell]:

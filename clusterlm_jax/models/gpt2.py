@@ -80,10 +80,14 @@ class Block(nn.Module):
 
 
 class GPT2(nn.Module):
-    """The model; its parameters follow from `spec.hidden_dim` and the vocabulary alone (table 9)."""
+    """The model; its parameters follow from `spec.hidden_dim` and the vocabulary alone (table 9).
+
+    Its head is the word embedding; an `untied` one is a parameter of its own, `head` [V, D] (`heads.untied`).
+    """
 
     spec: GPT2Spec
     vocabulary: int
+    untied: bool = False
 
     @nn.compact
     def __call__(self, batch: Batch, deterministic: bool = True) -> jax.Array:
@@ -106,6 +110,9 @@ class GPT2(nn.Module):
             sow_state(self, str(index + 1), x_RTD, batch.row_N, batch.column_N)
         x_RTD = nn.LayerNorm(epsilon=EPSILON, name="final_norm")(x_RTD)
         sow_state(self, FINAL_NORM, x_RTD, batch.row_N, batch.column_N)
+        if self.untied:
+            shape = (self.vocabulary, spec.hidden_dim)
+            return x_RTD @ self.param("head", nn.initializers.normal(spec.initial_scale), shape).T
         return words.attend(x_RTD)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from clusterlm_jax.report import evidence, measures
 from clusterlm_jax.report.evidence import MAJORITY
@@ -191,9 +191,9 @@ CLAIMS = (
 )
 
 
-def judge(run: Run) -> tuple[Judgement, ...]:
-    """Every claim of the paper, in its order."""
-    return tuple(_judge(claim, run) for claim in CLAIMS)
+def judge(run: Run, claims: Sequence[Claim] = CLAIMS) -> tuple[Judgement, ...]:
+    """Every claim, in the paper's order; of an experiment of several phases, `run` holds them all, seed by seed."""
+    return tuple(_judge(claim, run) for claim in claims)
 
 
 def _judge(claim: Claim, run: Run) -> Judgement:

@@ -142,7 +142,7 @@ def _summary(points: Sequence[Point]) -> Table:
 
 def _claims(points: Sequence[Point]) -> Table:
     """The verdict on every claim of the paper at every point."""
-    judged = {point.name: map(_verdict, claims.judge(point.run)) for point in trained(points)}
+    judged = {point.name: map(verdict_of, claims.judge(point.run)) for point in trained(points)}
     rows = [
         ((f"{claim.paper} ({claim.where})",), dict(zip(judged, verdicts, strict=True)))
         for claim, *verdicts in zip(claims.CLAIMS, *judged.values(), strict=True)
@@ -150,7 +150,7 @@ def _claims(points: Sequence[Point]) -> Table:
     return _table(("the paper says",), rows, points)
 
 
-def _verdict(judgement: claims.Judgement) -> str:
+def verdict_of(judgement: claims.Judgement) -> str:
     """With the share of the seeds that say the same, where they do not agree."""
     seeds = list(judgement.by_seed.values())
     same = f" ({seeds.count(claims.SAME)} of {len(seeds)} seeds)" if judgement.verdict == claims.MIXED else ""

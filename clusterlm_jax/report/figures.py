@@ -5,7 +5,7 @@ They are named after the main run's in the paper (2, 3, 4, 6, 15); the paper dra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,14 +38,15 @@ LABELS = ("task", "distribution", "distribution_mapping")
 VARIANCE_LABELS = ("task", "distribution", "mapping", "distribution_mapping", "input", "output")
 
 
-def figure_2(run: Run) -> Figure:
+def figure_2(run: Run, labels: Sequence[str] = LABELS) -> Figure:
     """F1 of every layer over training: splits by labels."""
-    figure, axes = grid(2, 3, f"Clusters over training, F1 (reducer: {REDUCERS[run.reducer]})", bottom=ROOM_FOR_NULLS)
+    title, panel = f"Clusters over training, F1 (reducer: {REDUCERS[run.reducer]})", (5.85 / len(labels), 1.3)
+    figure, axes = grid(2, len(labels), title, panel=panel, bottom=ROOM_FOR_NULLS)
     for row, split in zip(axes, SPLITS, strict=True):
-        for panel, label in zip(row, LABELS, strict=True):
+        for panel, label in zip(row, labels, strict=True):
             _layer_curves(panel, run, "f1", label, split)
     _name_panels(
-        axes, [f"F1, {SPLIT_WORDS[split]}" for split in SPLITS], [f"by {LABEL_WORDS[label]}" for label in LABELS]
+        axes, [f"F1, {SPLIT_WORDS[split]}" for split in SPLITS], [f"by {LABEL_WORDS[label]}" for label in labels]
     )
     layer_legend(figure, run)
     return figure

@@ -20,11 +20,12 @@ PAPER_WIDTHS = {
     2048: {"2": "9", "4": "10", "6a": "9a", "6b": "9b"},
 }
 PAPER_MAIN = {number: number for number in ("2", "3", "4", "6a", "6b", "15")}
-NULLS_CAPTION = (
+NULL_LINES_CAPTION = (
     " Thin grey lines are scored without any clusters by task: by the bag of an instruction's symbols with no model, "
     "by the untrained model (its best block), and for labels dealt anew, instance by instance or a whole distribution "
-    "at a time (mean of the blocks). The input symbol alone is layer 0."
+    "at a time (mean of the blocks)."
 )
+NULLS_CAPTION = NULL_LINES_CAPTION + " The input symbol alone is layer 0."
 
 
 @dataclasses.dataclass(frozen=True)

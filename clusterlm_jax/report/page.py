@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report import claims
@@ -54,18 +55,19 @@ def _headline(run: Run, judgements: Sequence[Judgement]) -> list[tuple[str, str]
     model = run.facts.get("model", {})
     return [
         ("Run", _run_words(run)),
-        ("Model", _model_words(model)),
+        ("Model", model_words(model)),
         ("Trained", _trained_words(run)),
         ("Best validation accuracy", _accuracy_words(run)),
         *((f"Highest task F1, {SPLIT_WORDS[split]}", _clusters_words(run, split)) for split in SPLITS),
-        ("The paper's claims", _verdict_words(run, judgements)),
+        ("The paper's claims", verdict_words(judgements, bool(run.members))),
         ("Wall time by stage", ", ".join(f"{stage} {_time(s)}" for stage, s in run.seconds.items()) or "not run"),
     ]
 
 
-def _verdict_words(run: Run, judgements: Sequence[Judgement]) -> str:
+def verdict_words(judgements: Sequence[Judgement], several_seeds: bool) -> str:
+    """How many claims have each verdict."""
     verdicts = [judgement.verdict for judgement in judgements]
-    possible = [verdict for verdict in claims.VERDICTS if run.members or verdict != claims.MIXED]
+    possible = [verdict for verdict in claims.VERDICTS if several_seeds or verdict != claims.MIXED]
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in possible)
 
 
@@ -77,7 +79,8 @@ def _run_words(run: Run) -> str:
     return f"{run.name}{f' ({experiment})' if experiment else ''}, {seeds}"
 
 
-def _model_words(model: dict) -> str:
+def model_words(model: Mapping[str, Any]) -> str:
+    """The size of a GPT-2."""
     if "parameters" not in model:
         return "not run"
     return (

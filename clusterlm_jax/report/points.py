@@ -70,8 +70,7 @@ def read_points(directories: Mapping[str, Path], into: Path) -> tuple[Point, ...
 def _read(name: str, directory: Path, into: Path, index: int) -> Point:
     again, colour = divmod(index, len(CATEGORIES))
     line = {"color": CATEGORIES[colour], "linestyle": LINESTYLES[again % len(LINESTYLES)]}
-    page = directory / "report.html"
-    address = urllib.parse.quote(os.path.relpath(page, into)) if page.exists() else ""
+    address = address_of(directory, into)
     try:
         run = mean_run(read_runs(directory)) if directory.is_dir() else None
     except UserError as error:
@@ -79,6 +78,12 @@ def _read(name: str, directory: Path, into: Path, index: int) -> Point:
     if run is None or not run.metrics:
         return Point(name, None, "nothing has been trained yet", address, line)
     return Point(name, run, "", address, line)
+
+
+def address_of(directory: Path, into: Path) -> str:
+    """The address of a work directory's own page, relative to a comparison's; empty where there is none."""
+    page = directory / "report.html"
+    return urllib.parse.quote(os.path.relpath(page, into)) if page.exists() else ""
 
 
 def trained(points: Sequence[Point]) -> list[Point]:

@@ -68,6 +68,7 @@ class Checkpoints:
         """
         epoch = self._last.latest_step()
         if epoch is None:
+            self._forget_later_best(-1)  # killed before the first state was whole: begun again
             return None
         arguments = ocp.args.Composite(
             state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template)),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ import numpy as np
 
 from clusterlm_jax.data.batching import TrainingBatches, align
 from clusterlm_jax.models.gpt2 import GPT2
-from clusterlm_jax.records import SPLITS, Dataset, HiddenStates, UserError, layer_names
+from clusterlm_jax.records import Dataset, HiddenStates, UserError, layer_names
 from clusterlm_jax.training import steps
 from clusterlm_jax.training.reading import Reader, SplitReading
 from clusterlm_jax.training.spec import TrainSpec
@@ -99,13 +98,10 @@ class Trainer:
         )
         courses = [course(seed, spec.epochs * b.steps) for seed, b in zip(self.seeds, self.batches, strict=True)]
         self._course = stack(courses)
-        axis = spec.seed_axis
-        if axis == "auto":
-            axis = "map" if jax.default_backend() == "cpu" else "vmap"
+        axis = steps.axis_of(spec)
         self._initial, self._trainable = initial, trainable
-        train_steps = partial(steps.train_steps, model, spec, trainable=trainable)
-        self._steps = jax.jit(steps.over_seeds(train_steps, axis), donate_argnums=1)
-        self._untrained_losses = jax.jit(steps.over_seeds(self._losses_of_steps, axis))
+        self._steps = steps.training_program(model, spec, trainable, axis)
+        self._untrained_losses = steps.losses_program(model, axis)
         self._splits = filled_splits(self._datasets)
         self._reader = Reader(model, self._datasets, axis)
 
@@ -161,11 +157,8 @@ class Trainer:
             at = (epoch - 1) * self.batches[seed].steps + start + int(step)
             raise NotANumber(
                 f"The training loss of seed {self.seeds[seed]} is not finite at step {at} (epoch {epoch}): "
-                f"lower train.learning_rate (now {self.spec.learning_rate}); the last checkpoint is kept."
+                f"lower {self.spec.section}.learning_rate (now {self.spec.learning_rate}); the last checkpoint is kept."
             )
-
-    def _losses_of_steps(self, params, batches) -> steps.StepMetrics:
-        return jax.lax.map(partial(steps.loss_step, self.model, params), batches)
 
     def _end(self, epoch: int, state: TrainState, loss_Z: np.ndarray) -> EpochEnd:
         wanted = epoch in self._analysed
@@ -207,8 +200,11 @@ def _metrics(split: str, reading: SplitReading) -> dict[str, float]:
 
 
 def filled_splits(datasets: Iterable[Dataset]) -> tuple[str, ...]:
-    """The splits that have instances; without hard examples there is no training subset."""
-    return tuple(split for split in SPLITS if all(len(dataset.splits[split]) for dataset in datasets))
+    """The splits to read that have instances; without hard examples there is no training subset."""
+    datasets = tuple(datasets)
+    return tuple(
+        name for name in datasets[0].splits if name != REFERENCE and all(len(d.splits[name]) for d in datasets)
+    )
 
 
 def stack(trees: list):

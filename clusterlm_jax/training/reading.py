@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,15 +43,13 @@ class Reader:
 
     def __init__(self, model: GPT2, datasets: Sequence[Dataset], axis: str) -> None:
         self._model, self._datasets = model, datasets
-        self._read = jax.jit(steps.over_seeds(partial(steps.read_step, model), axis))
+        self._read = steps.reading_program(model, axis)
         self._batches: dict[str, tuple[Batch, np.ndarray]] = {}
 
     def __call__(self, params, split: str) -> list[SplitReading]:
         """The reading of a split, one for each seed; `params` are stacked over the seeds."""
         if split not in self._batches:
-            laid_out = [reading_batches(dataset, dataset.splits[split], ROWS) for dataset in self._datasets]
-            batches, instance_SN = zip(*laid_out, strict=True)
-            self._batches[split] = align(batches), stack_padded(instance_SN, fill=-1)
+            self._batches[split] = _batches_of(self._datasets, split)
         batches, instance_ZSN = self._batches[split]  # Z: seed, S: step of the pass
         sizes = [len(dataset.splits[split]) for dataset in self._datasets]
         layers, width = len(layer_names(self._model.spec.layers)), self._model.spec.hidden_dim
@@ -77,6 +76,46 @@ class Reader:
                 self._datasets, hidden_ZLND, loss_ZN, sequence_Z2, predicted_ZN, strict=True
             )
         ]
+
+
+def answerer(
+    answer: Callable[..., Any], datasets: Sequence[Dataset], split: str, axis: str
+) -> Callable[..., list[Any]]:
+    """A function of one batch -> of a whole split and of all seeds.
+
+    Args:
+      answer: (arguments of a seed..., batch) -> a tree of arrays [instance of the batch].
+
+    Returns:
+      (arguments stacked over the seeds...) -> of each seed the tree, on the host, [instance of the split].
+    """
+    batches, instance_ZSN = _batches_of(datasets, split)
+    step_of_seeds = jax.jit(steps.over_seeds(answer, axis))
+    sizes = [len(dataset.splits[split]) for dataset in datasets]
+
+    def answers(*arguments: Any) -> list[Any]:
+        parts = [
+            jax.device_get(step_of_seeds(*arguments, jax.tree.map(lambda a, step=step: a[:, step], batches)))
+            for step in range(instance_ZSN.shape[1])
+        ]
+        together = jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *parts)  # [seed, step, slot]
+
+        def in_order(seed: int, array_ZSN: np.ndarray) -> np.ndarray:
+            there_SN = instance_ZSN[seed] >= 0
+            array_N = np.empty(sizes[seed], array_ZSN.dtype)
+            array_N[instance_ZSN[seed][there_SN]] = array_ZSN[seed][there_SN]
+            return array_N
+
+        return [jax.tree.map(partial(in_order, seed), together) for seed in range(len(sizes))]
+
+    return answers
+
+
+def _batches_of(datasets: Sequence[Dataset], split: str) -> tuple[Batch, np.ndarray]:
+    """The batches of a split, [seed, step, ...], and which of its instances each holds, [seed, step, slot]."""
+    laid_out = [reading_batches(dataset, dataset.splits[split], ROWS) for dataset in datasets]
+    batches, instance_SN = zip(*laid_out, strict=True)
+    return align(batches), stack_padded(instance_SN, fill=-1)
 
 
 def _accuracies(dataset: Dataset, split: str, predicted_N: np.ndarray) -> tuple[float, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -108,6 +109,13 @@ def read_step(model: GPT2, params, batch: Batch) -> Reading:
         return _reading(model, logits, hidden[HIDDEN], batch)
 
 
+def axis_of(spec: TrainSpec) -> str:
+    """How the seeds of a training are computed on this machine, for `over_seeds`."""
+    if spec.seed_axis != "auto":
+        return spec.seed_axis
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
 def over_seeds(step: Callable, axis: str) -> Callable:
     """A step of one seed -> the step of several, every argument and result stacked along a leading axis.
 
@@ -121,6 +129,27 @@ def over_seeds(step: Callable, axis: str) -> Callable:
 def loss_step(model: GPT2, params, batch: Batch) -> StepMetrics:
     """The training loss of a batch without dropout and without learning from it."""
     return sequence_loss(model.apply({"params": params}, batch), batch)
+
+
+# Trainings that differ in their data or their initial parameters alone share their programs, compiled once.
+
+
+@cache
+def training_program(model: GPT2, spec: TrainSpec, trainable: Trainable | None, axis: str) -> Callable:
+    """`train_steps` of several seeds, compiled; the state is given to it."""
+    return jax.jit(over_seeds(partial(train_steps, model, spec, trainable=trainable), axis), donate_argnums=1)
+
+
+@cache
+def losses_program(model: GPT2, axis: str) -> Callable:
+    """(params, batches stacked [step, ...]) -> the loss of every step without learning, of several seeds, compiled."""
+    return jax.jit(over_seeds(lambda params, batches: jax.lax.map(partial(loss_step, model, params), batches), axis))
+
+
+@cache
+def reading_program(model: GPT2, axis: str) -> Callable:
+    """`read_step` of several seeds, compiled."""
+    return jax.jit(over_seeds(partial(read_step, model), axis))
 
 
 def _reading(model: GPT2, logits_RTV: jax.Array, hidden: dict, batch: Batch) -> Reading:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 
-from clusterlm_jax.analysis.clustering import kmeans, seed_of, tsne
+from clusterlm_jax.analysis.clustering import centroids, kmeans, seed_of, tsne
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import UserError
 
@@ -81,3 +81,20 @@ def test_components_beyond_barnes_hut() -> None:
 def test_too_little_for_tsne_is_refused(hidden_ND: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tsne(hidden_ND, 0, SPEC)
+
+
+def test_centroids_are_the_means_of_their_points_and_the_nearest_to_them(rng):
+    """KMeans has come to rest: each point's own centroid is the nearest; a mean over other points would not be."""
+    points_ND = np.concatenate([rng.normal(size=(30, 5)) + 6 * np.eye(5)[place] for place in range(4)])
+    centroid_KD, cluster_N = centroids(points_ND.astype(np.float32), 4, 0, AnalysisSpec())
+    assert sorted(np.bincount(cluster_N)) == [30] * 4
+    np.testing.assert_allclose(centroid_KD[cluster_N[0]], points_ND[:30].mean(axis=0), atol=1e-5)
+    distance_NK = np.linalg.norm(points_ND[:, None] - centroid_KD, axis=-1)
+    np.testing.assert_array_equal(distance_NK.argmin(axis=1), cluster_N)
+
+
+def test_fewer_distinct_points_have_fewer_centroids():
+    """As at layer 0: an empty cluster has no mean."""
+    points_ND = np.repeat(np.eye(3, dtype=np.float32), 5, axis=0)
+    centroid_KD, _ = centroids(points_ND, 6, 0, AnalysisSpec())
+    np.testing.assert_array_equal(np.sort(centroid_KD, axis=0), np.sort(np.eye(3), axis=0))

@@ -201,3 +201,15 @@ def test_identity_accuracy_counts_any_output_of_the_identity(dataset):
     *_, last = make_trainer(dataclasses.replace(dataset, labels=labels)).epochs()
     metrics = last.seeds[0].metrics
     assert 0 < metrics["validation_accuracy"] < metrics["validation_identity_accuracy"] <= 1
+
+
+def test_a_run_killed_before_its_first_state_was_whole_begins_again(tmp_path):
+    """The best of epoch 0 is on disk, the state of epoch 0 is not: both are saved once more."""
+    params = {"weight": np.ones(2, np.float32)}
+    with Checkpoints(tmp_path / "checkpoints", (0,)) as checkpoints:
+        checkpoints.save_best(0, 0, params)
+    with Checkpoints(tmp_path / "checkpoints", (0,)) as checkpoints:
+        assert checkpoints.restore_last(params) is None
+        checkpoints.save_best(0, 0, {"weight": 2 * params["weight"]})
+    with Checkpoints(tmp_path / "checkpoints", (0,)) as checkpoints:
+        np.testing.assert_array_equal(checkpoints.restore_best(0, params)[1]["weight"], [2, 2])
