@@ -13,14 +13,14 @@ Table 8 gives one learning rate and one number of epochs; base model and fine-tu
 trained it does not say: here the two classes weigh the same, for 500 full-batch steps of AdamW.
 
 `configs/alignment.py:quick` is the form for a CPU: the regime of `configs/synthetic.py:quick` at half the width, with
-three seeds. It takes 9 minutes and 40 seconds on 2 busy cores (6 minutes and 40 seconds of CPU time); expect, as mean
-and standard deviation over the seeds: validation accuracy of the base model .94 +- .02; accuracy on updated source
-tasks 1.00, .96 +- .01, .95 +- .02 and .96 +- .01, and accuracy drop on the others .58 +- .05, .36 +- .11, .20 +- .08
-and .23 +- .09, for direct fine-tuning, the language head alone, the linear and the MLP switch. So the order is the
-paper's but for the last two, which are alike (.10 and .09 with 5 examples). The switches are on for 99 to 100% of the
-source instances, and wrongly for 46 to 49% of the others (18 and 17% with 5 examples), those with a source task's input
-symbol above all. KMeans with as many clusters as tasks finds no cluster of source tasks; with as many as pairs of
-distribution and mapping, its nearest centroid is on for 95% of the source instances and .1% of the others (drop .00).
+three seeds. It takes 5 minutes and 20 seconds on 2 cores; expect, as mean and standard deviation over the seeds:
+validation accuracy of the base model .94 +- .02; accuracy on updated source tasks 1.00, .96 +- .01, .95 +- .02 and
+.96 +- .01, and accuracy drop on the others .58 +- .05, .36 +- .11, .20 +- .08 and .23 +- .09, for direct fine-tuning,
+the language head alone, the linear and the MLP switch. So the order is the paper's but for the last two, which are
+alike (.10 and .09 with 5 examples). The switches are on for 99 to 100% of the source instances, and wrongly for 46 to
+49% of the others (18 and 17% with 5 examples), those with a source task's input symbol above all. KMeans with as many
+clusters as tasks finds no cluster of source tasks; with as many as pairs of distribution and mapping, its nearest
+centroid is on for 95% of the source instances and .1% of the others (drop .00).
 
 The paper-size run was not run.
 """
