@@ -13,7 +13,10 @@ directory of any LLaMA or GPT-J model. The five on one page:
 
 `--config.extract.random_weights=True` reads the same architecture untrained, a null baseline.
 
-`configs/probing.py:gptj_6b,quick` reads a fifth of the prompts, with a cheaper analysis.
+`configs/probing.py:gptj_6b,quick` reads a fifth of the prompts, with a cheaper analysis. With the random LLaMA of
+`benchmarks/random_llama.py` (109 million parameters) it takes 1 minute and 50 seconds on 2 cores; expect task F1 .63
+in layer 1 with t-SNE, and a distribution-mapping F1 that is highest in layer 0, the input's last token alone. All
+8,800 prompts go through that model in 66 seconds; what they score is in README.md. The paper's models were not run.
 """
 
 from clusterlm_jax import config as configuration
