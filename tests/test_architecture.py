@@ -74,7 +74,12 @@ def test_each_side_keeps_to_its_libraries():
 
 
 @pytest.mark.parametrize(
-    "module", ["clusterlm_jax.config", "clusterlm_jax.analysis.worker", "clusterlm_jax.report.page"]
+    "module",
+    [
+        "clusterlm_jax.config",
+        "clusterlm_jax.analysis.worker",
+        *(f"clusterlm_jax.report.{page}" for page in ("page", "comparison", "probing", "pretraining", "alignment")),
+    ],
 )
 def test_what_must_stay_light_loads_no_jax(module):
     code = f"import sys, {module}; sys.exit('jax' in sys.modules)"

@@ -17,7 +17,7 @@ from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import TABLES
-from clusterlm_jax.report.words import REDUCERS, SPLIT_WORDS, layer_words
+from clusterlm_jax.report.words import REDUCERS, SPLIT_WORDS, duration, layer_words
 
 
 def write(workdir: Path, spec: ReportSpec) -> Path:
@@ -60,7 +60,7 @@ def _headline(run: Run, judgements: Sequence[Judgement]) -> list[tuple[str, str]
         ("Best validation accuracy", _accuracy_words(run)),
         *((f"Highest task F1, {SPLIT_WORDS[split]}", _clusters_words(run, split)) for split in SPLITS),
         ("The paper's claims", verdict_words(judgements, bool(run.members))),
-        ("Wall time by stage", ", ".join(f"{stage} {_time(s)}" for stage, s in run.seconds.items()) or "not run"),
+        ("Wall time by stage", ", ".join(f"{stage} {duration(s)}" for stage, s in run.seconds.items()) or "not run"),
     ]
 
 
@@ -118,9 +118,3 @@ def _clusters_words(run: Run, split: str) -> str:
     except (NotRun, ValueError):
         return "not run"
     return f"{value:.3f} at {layer_words(layer)}, epoch {epoch} ({REDUCERS[run.reducer]})"
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
