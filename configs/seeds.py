@@ -8,11 +8,12 @@ dropout and the order of the batches follow from the seed:
 The figures say whether three seeds are enough to tell: the paper finds the trends consistent, with more variance on the
 training subset, from learning the hard examples.
 
-`configs/seeds.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at half the width. It takes 6
-minutes and 40 seconds on 2 cores; expect, as mean and standard deviation over the seeds: best validation accuracy
-.86 +- .04, task F1 (t-SNE) of block 4 from .29 to .53 +- .04 while the mean of the blocks stays at .32 to .34 +- .01;
-neighbours with the same task from .35 +- .07 to .89 +- .04; Pearson's r of accuracy and task F1 in block 4 .84 +- .16;
-91% of the hard examples with their original's task.
+`configs/seeds.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at half the width. It was
+last measured at commit f52c208, when the quick data did not have table 2's proportions yet: 6 minutes and 40 seconds on
+2 cores; as mean and standard deviation over the seeds, best validation accuracy .86 +- .04, task F1 (t-SNE) of block 4
+from .29 to .53 +- .04 while the mean of the blocks stays at .32 to .34 +- .01; neighbours with the same task from .35
++- .07 to .89 +- .04; Pearson's r of accuracy and task F1 in block 4 .84 +- .16; 91% of the hard examples with their
+original's task.
 
 The paper-size run was not run. On a CPU three seeds take three times as long as one; an accelerator computes them side
 by side (`python -m benchmarks.seeds` measures what that saves).

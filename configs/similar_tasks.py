@@ -4,10 +4,10 @@ Reproduces figure 14; everything else is as in `configs/synthetic.py`:
 
     python -m clusterlm_jax.main --config=configs/similar_tasks.py --workdir=runs/similar_tasks
 
-Each distribution of a task identity has a task of its own. The similar tasks of one identity have the same five
-inputs and share the mappings of three of them; for the other two, each has its own output. So instances of one
-*distribution* have identical tasks, instances of one *task* identity identical or similar ones. A hard example belongs
-to a new identity, which differs from its original's in the outputs alone.
+Each distribution of a task identity has a task of its own. The similar tasks of one identity have the same five inputs
+and share the mappings of three of them; for the other two, each has its own output. So instances of one *distribution*
+have identical tasks, instances of one *task* identity identical or similar ones. A hard example belongs to a new
+identity, which differs from its original's in the outputs alone.
 
 What counts as correct: the output of the instance's own task, which the instruction settles, so that 1 can be reached
 (`*_accuracy`). `*_identity_accuracy` takes any output that the task identity has for the input. Who knows the identity
@@ -18,11 +18,12 @@ knows the distribution.
 Of the 625 pairs of input and output 500 are used on average, twice as many as in the main experiment; each input is
 still shared by ten task identities.
 
-`configs/similar_tasks.py:quick` is `configs/synthetic.py:quick` with a larger task vocabulary. It takes 4 minutes and
-40 seconds on 2 cores; expect validation accuracy .967 (best at epoch 35) and identity accuracy .973 at the end, so the
-model knows the distribution almost always when it knows the task identity (at epoch 5: .41 and .45). Of the paper's
-two levels of clusters neither shows: task F1 .39 in block 4 (untrained .51), distribution F1 .38; those by
-distribution-mapping do, .94. 97% of the neighbours have the same task identity, after 61% untrained.
+`configs/similar_tasks.py:quick` is `configs/synthetic.py:quick` with a larger task vocabulary. It was last measured at
+commit f52c208, when the quick data did not have table 2's proportions yet: 4 minutes and 40 seconds on 2 cores;
+validation accuracy .967 (best at epoch 35) and identity accuracy .973 at the end, so the model knows the distribution
+almost always when it knows the task identity (at epoch 5: .41 and .45). Of the paper's two levels of clusters neither
+shows: task F1 .39 in block 4 (untrained .51), distribution F1 .38; those by distribution-mapping do, .94. 97% of the
+neighbours have the same task identity, after 61% untrained.
 
 The paper-size run was not run.
 """

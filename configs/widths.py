@@ -17,14 +17,14 @@ points that no other holds (tried with processes of one machine only). A point t
 the end, and the others go on.
 
 `configs/widths.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at three small widths. It
-takes 8 minutes and 40 seconds on 2 cores; expect at widths 32, 64 and 128 best validation accuracy .25, .81 and .92,
-task F1 (t-SNE, best block) .47, .54 and .40 at the end, without the input symbol .34, .49 and .49 (mean of the
-blocks), neighbours with the same task .77, .85 and .88 in block 4, and Pearson's r of accuracy and task ARI .95, .84
-and .94 there.
+was last measured at commit f52c208, when the quick data did not have table 2's proportions yet: 8 minutes and 40
+seconds on 2 cores; at widths 32, 64 and 128 best validation accuracy .25, .81 and .92, task F1 (t-SNE, best block) .47,
+.54 and .40 at the end, without the input symbol .34, .49 and .49 (mean of the blocks), neighbours with the same task
+.77, .85 and .88 in block 4, and Pearson's r of accuracy and task ARI .95, .84 and .94 there.
 
-Of the full form only width 32 was run, with one change (`train.batch_unit=instruction`): 22 minutes of training and 8
-of analysis (11 epochs) on 2 busy cores. It does not learn the outputs (.08), though its neighbours come to share the
-task (.57 in block 6, after .16); see WORKSPACE.md.
+Of the full form only width 32 was run (at f52c208, with a free draw of distributions) with one change
+(`train.batch_unit=instruction`): 22 minutes of training and 8 of analysis (11 epochs) on 2 busy cores. It does not
+learn the outputs (.08), though its neighbours come to share the task (.57 in block 6, after .16); see docs/results.md.
 """
 
 from pathlib import Path

@@ -17,6 +17,9 @@ SMALL = {
     "data.hard_tasks": 2,
     "data.validation_tasks": 3,
     "data.max_distributions_per_task": 2,
+    "data.number_of_distributions": 0,  # a free draw
+    "data.validation_distributions": 0,
+    "data.hard_distributions": 0,
     "data.instructions_per_distribution": 6,
     "data.validation_instructions_per_distribution": 2,
     "data.hard_instructions_per_distribution": 2,

@@ -19,6 +19,11 @@ class DataSpec:
     hard_instructions_per_distribution: int = 3
     max_distributions_per_task: int = 6
     min_distributions_per_task: int = 1
+    # How many distributions there are: in all, hard ones included; of the validation tasks; of the hard tasks, each of
+    # which has as many as the task it is made from. Table 2 fixes all three. 0: the draw is free.
+    number_of_distributions: int = 0
+    validation_distributions: int = 0
+    hard_distributions: int = 0
     instructions_per_distribution: int = 10
     mappings_per_task: int = 5
     # Unset: every distribution of a task has the same mappings. Else each has a task of its own; the similar tasks
@@ -47,10 +52,16 @@ class DataSpec:
         self._check_mappings()
         self._check_pairs()
         self._check_possible()
+        self._check_distributions()
 
     @property
     def regular_tasks(self) -> int:
         return self.number_of_tasks - self.hard_tasks
+
+    @property
+    def fixes_distributions(self) -> bool:
+        """Whether the numbers of distributions are given, not left to the draw."""
+        return self.number_of_distributions > 0
 
     @property
     def most_instances(self) -> int:
@@ -61,6 +72,7 @@ class DataSpec:
     def _check_counts(self) -> None:
         may_be_zero = {
             "hard_tasks", "validation_tasks", "validation_instructions_per_distribution", "source_target_pairs",
+            "number_of_distributions", "validation_distributions", "hard_distributions",
         }  # fmt: skip
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -167,3 +179,22 @@ class DataSpec:
         ):
             if wrong:
                 raise UserError(sentence)
+
+    def _check_distributions(self) -> None:
+        """Refuses numbers of distributions that no draw could give."""
+        tasks_of = {
+            "number_of_distributions": self.number_of_tasks,
+            "validation_distributions": self.validation_tasks,
+            "hard_distributions": self.hard_tasks,
+        }
+        low, high = self.min_distributions_per_task, self.max_distributions_per_task
+        if not any(getattr(self, name) for name in tasks_of):
+            return
+        for name, tasks in tasks_of.items():
+            value = getattr(self, name)
+            if not low * tasks <= value <= high * tasks:
+                raise UserError(
+                    f"data.{name} is {value}, but {tasks} tasks of {low} to {high} distributions each have "
+                    f"{low * tasks} to {high * tasks}. Give {', '.join(tasks_of)} numbers that fit, or all three 0 "
+                    "for a free draw."
+                )

@@ -59,19 +59,34 @@ def synthesise(spec: DataSpec, seed: int) -> Dataset:
     """
     rng = np.random.default_rng([seed, 0])
     grammar = Grammar(spec, seed=int(rng.integers(2**63)))
-    if spec.shared_mappings is None:
-        tasks = draw_tasks(spec, rng, [1] * spec.regular_tasks)
-        counts = draw_distribution_counts(spec, rng)
+    similar = spec.shared_mappings is not None
+    if spec.fixes_distributions:
+        # The roles of the tasks come first here, as the numbers of distributions depend on them.
+        originals = draw_originals(spec, rng)
+        validation = draw_validation_tasks(spec, rng)
+        counts = fixed_distribution_counts(spec, rng, validation, frozenset(originals))
+        tasks = draw_tasks(spec, rng, counts if similar else [1] * spec.regular_tasks, originals)
     else:
-        counts = draw_distribution_counts(spec, rng)
-        tasks = draw_tasks(spec, rng, counts)
+        counts = draw_distribution_counts(spec, rng) if similar else None
+        tasks = draw_tasks(spec, rng, counts or [1] * spec.regular_tasks)
+        counts = counts or draw_distribution_counts(spec, rng)
+        validation = draw_validation_tasks(spec, rng)
     regular = draw_distributions(spec, grammar, counts)
-    sources = spec.source_target_pairs  # they come first, and are all among the validation tasks
-    others = sources + rng.choice(spec.regular_tasks - sources, spec.validation_tasks - sources, replace=False)
-    validation = frozenset({*range(sources), *others.tolist()})
     kept = [_withhold(d, spec, rng) if d.task in validation else d for d in regular]
-    hard, originals = draw_hard_examples(spec, rng, grammar, tasks, kept)
-    return assemble(spec, tasks, [*kept, *hard], originals)
+    hard, altered = draw_hard_examples(spec, rng, grammar, tasks, kept)
+    return assemble(spec, tasks, [*kept, *hard], altered)
+
+
+def draw_originals(spec: DataSpec, rng: np.random.Generator) -> list[int]:
+    """The regular task that each hard task is made from, all different."""
+    return rng.choice(spec.regular_tasks, spec.hard_tasks, replace=False).tolist()
+
+
+def draw_validation_tasks(spec: DataSpec, rng: np.random.Generator) -> frozenset[int]:
+    """The tasks of which validation withholds instructions: the source tasks, which come first, and others."""
+    sources = spec.source_target_pairs
+    others = sources + rng.choice(spec.regular_tasks - sources, spec.validation_tasks - sources, replace=False)
+    return frozenset({*range(sources), *others.tolist()})
 
 
 def draw_distribution_counts(spec: DataSpec, rng: np.random.Generator) -> list[int]:
@@ -80,7 +95,60 @@ def draw_distribution_counts(spec: DataSpec, rng: np.random.Generator) -> list[i
     return [int(rng.integers(low, high, endpoint=True)) for _ in range(spec.regular_tasks)]
 
 
-def draw_tasks(spec: DataSpec, rng: np.random.Generator, functions: Sequence[int]) -> list[Task]:
+def fixed_distribution_counts(
+    spec: DataSpec, rng: np.random.Generator, validation: frozenset[int], originals: frozenset[int]
+) -> list[int]:
+    """How many instruction distributions each regular task has where the spec gives their sums (table 2).
+
+    Every assignment with these sums is equally likely, as if the free draw were repeated until the sums came out.
+
+    Raises:
+      UserError: if these tasks have no such assignment.
+    """
+    regular = range(spec.regular_tasks)
+    groups = [
+        [task for task in regular if (task in validation, task in originals) == roles]
+        for roles in ((True, True), (True, False), (False, True), (False, False))
+    ]
+    # Once we know how many distributions the tasks with both roles have, the sum of every other group follows.
+    in_both = np.arange(spec.max_distributions_per_task * len(groups[0]) + 1)
+    validation_sum, hard_sum = spec.validation_distributions, spec.hard_distributions
+    regular_sum = spec.number_of_distributions - hard_sum
+    sums_GS = np.stack(
+        [in_both, validation_sum - in_both, hard_sum - in_both, regular_sum - validation_sum - hard_sum + in_both]
+    )
+    weight_S = np.prod([_chance_of_sum(spec, len(group), s) for group, s in zip(groups, sums_GS, strict=True)], axis=0)
+    if not weight_S.sum() > 0:
+        raise UserError(
+            f"data.number_of_distributions = {spec.number_of_distributions}, data.validation_distributions = "
+            f"{validation_sum} and data.hard_distributions = {hard_sum} exclude each other: the "
+            f"{len(groups[3])} other tasks cannot have what is left. Change one of them."
+        )
+    sum_G = sums_GS[:, rng.choice(len(in_both), p=weight_S / weight_S.sum())]
+    counts = dict.fromkeys(regular, 0)
+    choices = np.arange(spec.min_distributions_per_task, spec.max_distributions_per_task + 1)
+    for group, left in zip(groups, sum_G, strict=True):
+        for done, task in enumerate(group, start=1):
+            chance = _chance_of_sum(spec, len(group) - done, left - choices)
+            counts[task] = int(rng.choice(choices, p=chance / chance.sum()))
+            left -= counts[task]
+    return list(counts.values())
+
+
+def _chance_of_sum(spec: DataSpec, tasks: int, sums: np.ndarray) -> np.ndarray:
+    """The chance that the free draw gives so many tasks each of these sums of distributions."""
+    one = np.zeros(spec.max_distributions_per_task + 1)
+    one[spec.min_distributions_per_task :] = 1 / (len(one) - spec.min_distributions_per_task)
+    chance = np.ones(1)
+    for _ in range(tasks):
+        chance = np.convolve(chance, one)
+    possible = (sums >= 0) & (sums < len(chance))
+    return np.where(possible, chance[np.where(possible, sums, 0)], 0)
+
+
+def draw_tasks(
+    spec: DataSpec, rng: np.random.Generator, functions: Sequence[int], originals: Sequence[int] | None = None
+) -> list[Task]:
     """Regular tasks, then hard ones with the inputs of their originals; no two tasks share a mapping.
 
     The last regular tasks have the inputs of the first, where there are `spec.source_target_pairs`.
@@ -88,6 +156,7 @@ def draw_tasks(spec: DataSpec, rng: np.random.Generator, functions: Sequence[int
     Args:
       functions: how many each regular task has. A hard task has as many as its original, with the same inputs in the
         shared mappings: only the outputs differ.
+      originals: the task each hard one is made from; None draws them here.
 
     Raises:
       UserError: if no assignment is found within a bound.
@@ -98,14 +167,14 @@ def draw_tasks(spec: DataSpec, rng: np.random.Generator, functions: Sequence[int
     for _ in range(MAPPING_DRAWS):
         tasks: dict[int, Task] = {}
         free = np.ones((spec.task_vocabulary_size, spec.task_vocabulary_size), bool)  # [input, output]
-        originals = [-1] * spec.regular_tasks
-        originals += rng.choice(spec.regular_tasks, spec.hard_tasks, replace=False).tolist()
+        hard_from = draw_originals(spec, rng) if originals is None else originals
+        original_of = [*[-1] * spec.regular_tasks, *hard_from]
         order = list(range(spec.number_of_tasks))
         if spec.shared_mappings is not None:
             # Similar tasks fill most of the pairs: whoever uses the same inputs twice goes first, or finds too few.
-            order.sort(key=lambda identity: originals[identity] < 0 and identity not in originals)
+            order.sort(key=lambda identity: original_of[identity] < 0 and identity not in original_of)
         for identity in order:
-            original = originals[identity]
+            original = original_of[identity]
             same_inputs = source_of.get(identity, original)
             count = functions[identity if original < 0 else original]
             inputs = _draw_inputs(spec, rng, free, count) if same_inputs < 0 else tasks[same_inputs].inputs

@@ -21,6 +21,8 @@ from clusterlm_jax.records import Dataset, UserError
 from tests.conftest import SMALL_DATA
 
 PAPER = DataSpec()
+SIMILAR = DataSpec(shared_mappings=3)
+PAIRS = DataSpec(hard_tasks=0, source_target_pairs=3, task_vocabulary_size=65)
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
@@ -158,11 +160,19 @@ def test_all_available_takes_every_training_instruction_of_those_tasks():
     ("spec", "seed", "digest"),
     [
         (PAPER, 0, "0eb60ff9e6ab583392320e32eba8818562503ad9dab2689dbb8546a49c3eb562"),
+        (PAPER, 1, "8f3b7ae50d7fd7168f2daf581cc948220fabce33b167604c018b7282af99a783"),
+        (SIMILAR, 0, "c8e0e7d49fe3ce3d5372682651d5d06fb4c2a14aef40343305e825051e6692d4"),
+        (SIMILAR, 1, "57372b17b381fab678b7607b88a56af50224d62164372ecb259ba32509ef4c49"),
+        (PAIRS, 0, "de57caa37465170b6cad2dc03fa05ca3eb9d4770bbcfd60dbf319b74cab4f0a1"),
+        (PAIRS, 1, "79533a6bafa61e77e59b98e94bf642307bc707c3557220cb161481468cd58fa0"),
         (SMALL_DATA, 3, "905bce615a472d69f163f5a5fd195a49ec06c3b6ef4975022e79c8e23cf64051"),
     ],
 )
 def test_a_seed_keeps_its_data(spec, seed, digest):
-    """What was measured on a seed is repeated on the same data; any change in the order of draws would change it."""
+    """What was measured on a seed is repeated on the same data; any change in the order of draws would change it.
+
+    Without numbers of distributions, these are the data of commit f52c208, which had no such keys.
+    """
     assert storage.digest(synthesise(spec, seed)) == digest
 
 
