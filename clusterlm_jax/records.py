@@ -155,7 +155,8 @@ class HiddenStates:
     split: str
 
 
-JOBS = ("raw", "tsne", "knn", "residual")
+INSTRUMENTS = ("across", "probe", "geometry", "tree", "within_input")  # ours; no number of clusters is given to them
+JOBS = ("raw", "tsne", "knn", "residual", *INSTRUMENTS)
 
 
 @dataclasses.dataclass(frozen=True, order=True)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from clusterlm_jax.analysis.across import ACROSS_SCORES, across_scores
 from clusterlm_jax.analysis.clustering import kmeans, seed_of, tsne
+from clusterlm_jax.analysis.geometry import GEOMETRY_SCORES, distances, nc1, silhouette
 from clusterlm_jax.analysis.hard import HARD_SCORES, hard_scores
 from clusterlm_jax.analysis.neighbours import nearest, neighbour_scores
-from clusterlm_jax.analysis.nulls import NULL_SCORES, null_scores, null_task_share, nulls_of
+from clusterlm_jax.analysis.nulls import NULL_SCORES, draw, null_scores, null_task_share, nulls_of, task_nulls_of
+from clusterlm_jax.analysis.probe import PROBE_SCORES, probe_scores
 from clusterlm_jax.analysis.scores import SCORES, score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.tree import TREE_SCORES, best_cut, ward
 from clusterlm_jax.analysis.variance import variance_share, without_group_means
-from clusterlm_jax.records import Cell, HiddenReader, ScoreRow, UserError, write_atomically
+from clusterlm_jax.analysis.within_input import WITHIN_SCORES, within_input_scores
+from clusterlm_jax.records import INSTRUMENTS, Cell, HiddenReader, ScoreRow, UserError, write_atomically
 
 REFERENCE, QUERIES, HARD = "training", "validation", "training_subset"  # the last holds the hard examples
-REDUCER = {"raw": "none", "tsne": "tsne", "knn": "none", "residual": "input_removed"}
+REDUCER = {"raw": "none", "tsne": "tsne", "knn": "none", "residual": "input_removed"} | dict.fromkeys(
+    INSTRUMENTS, "none"
+)
+INSTRUMENT_SCORES = {
+    "across": ACROSS_SCORES,
+    "probe": PROBE_SCORES,
+    "geometry": GEOMETRY_SCORES,
+    "tree": TREE_SCORES,
+    "within_input": WITHIN_SCORES,
+}
+VALIDATION_ONLY = ("knn", "probe")  # they ask the validation instances about the whole training set
 KNN_KEYS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
 Key = tuple[str, str]  # label, score
 
@@ -26,24 +42,38 @@ Key = tuple[str, str]  # label, score
 def cells_of(
     run: str, seed: int, epoch: int, step: int, splits: Sequence[str], layers: Sequence[str], spec: AnalysisSpec
 ) -> list[Cell]:
-    """Every cell of an epoch; neighbours are those of the validation split only."""
+    """Every cell of an epoch; some jobs are for the validation split only."""
     return [
         Cell(run, seed, epoch, step, split, layer, job)
         for split, layer, job in itertools.product(splits, layers, spec.jobs)
-        if job != "knn" or split == QUERIES
+        if job not in VALIDATION_ONLY or split == QUERIES
     ]
 
 
 def splits_of(cell: Cell) -> tuple[str, ...]:
     """The splits whose hidden states a cell reads."""
-    return (cell.split, REFERENCE) if cell.job in ("knn", "residual") else (cell.split,)
+    return (cell.split, REFERENCE) if cell.job in ("knn", "residual", "across", "probe") else (cell.split,)
 
 
 def keys_of(cell: Cell, spec: AnalysisSpec) -> frozenset[Key]:
     """The (label, score) pairs of a cell's rows: it is done when all are there."""
     nulls = nulls_of(spec)
-    if cell.job == "knn":
-        return frozenset(KNN_KEYS) | {(null, "knn_percentage") for null, label in nulls.items() if label == "task"}
+    task_nulls = task_nulls_of(spec)
+    match cell.job:
+        case "knn":
+            return frozenset(KNN_KEYS) | {(null, "knn_percentage") for null in task_nulls}
+        case "across":
+            return frozenset(itertools.product(("task", "shuffled_task"), ACROSS_SCORES))
+        case "probe":
+            return frozenset(itertools.product(("task", "regrouped_task"), PROBE_SCORES))
+        case "geometry":
+            return frozenset(itertools.product(spec.labels, GEOMETRY_SCORES)) | {
+                (null, "silhouette") for null in task_nulls
+            }
+        case "tree":
+            return frozenset(itertools.product(spec.labels, TREE_SCORES)) | {(null, "tree_f1") for null in task_nulls}
+        case "within_input":
+            return frozenset(itertools.product(("task", *task_nulls), WITHIN_SCORES))
     keys = {*itertools.product(spec.labels, SCORES), *itertools.product(nulls, NULL_SCORES)}
     if _has_hard(cell, spec):
         keys |= {("task", score) for score in HARD_SCORES}
@@ -65,7 +95,10 @@ def job_of(reducer: str, score: str) -> str:
     if reducer not in REDUCER.values():
         allowed = ", ".join(dict.fromkeys(REDUCER.values()))
         raise UserError(f"The scores have rows of the reducer {reducer!r}; allowed: {allowed}.")
-    return "knn" if score.startswith("knn_") else next(job for job, name in REDUCER.items() if name == reducer)
+    if score.startswith("knn_"):
+        return "knn"
+    instruments = (job for job, scores in INSTRUMENT_SCORES.items() if score in scores)
+    return next(instruments, None) or next(job for job, name in REDUCER.items() if name == reducer)
 
 
 def label_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -88,9 +121,8 @@ class SklearnBackend:
         self._spec, self._embeddings = spec, embeddings
 
     def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]:
-        jobs = {"raw": self._raw, "tsne": self._tsne, "knn": self._knn, "residual": self._residual}
         for cell in cells:
-            values = jobs[cell.job](cell, states)
+            values = getattr(self, f"_{cell.job}")(cell, states)
             yield (
                 cell,
                 tuple(
@@ -133,10 +165,59 @@ class SklearnBackend:
         reference_ND, reference_columns = _load(cell, states, REFERENCE)
         index_QK = nearest(query_QD, reference_ND, self._spec.neighbours)
         values = neighbour_scores(index_QK, query_columns, reference_columns)
-        for null in (null for null, label in nulls_of(self._spec).items() if label == "task"):
+        for null in task_nulls_of(self._spec):
             values[null, "knn_percentage"] = null_task_share(
                 null, index_QK, query_columns, reference_columns, self._spec.null_draws, _generator(cell, null)
             )
+        return values
+
+    def _across(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        found = across_scores(*_load(cell, states, cell.split), *_load(cell, states, REFERENCE), self._spec.neighbours)
+        return {
+            (label, score): value
+            for score, pair in found.items()
+            for label, value in zip(("task", "shuffled_task"), pair, strict=True)
+        }
+
+    def _probe(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        known, values = (*_load(cell, states, QUERIES), *_load(cell, states, REFERENCE)), {}
+        for label, control in (("task", False), ("regrouped_task", True)):
+            # One split of the distributions for all epochs and layers, so that only the states differ between them.
+            rng = np.random.default_rng(seed_of(f"seed={cell.seed}/probe/{label}"))
+            values |= {(label, score): value for score, value in probe_scores(*known, rng, control).items()}
+        return values
+
+    def _geometry(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        hidden_ND, columns = _load(cell, states, cell.split)
+        distance_NN, values = distances(hidden_ND), {}
+        for label in self._spec.labels:
+            values[label, "silhouette"] = silhouette(distance_NN, columns[label])
+            values[label, "nc1"] = nc1(hidden_ND, columns[label])
+        return values | self._nulls(cell, columns, "silhouette", partial(silhouette, distance_NN))
+
+    def _tree(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        hidden_ND, columns = _load(cell, states, cell.split)
+        tree, values = ward(hidden_ND), {}
+        for label in self._spec.labels:
+            f1, clusters = best_cut(tree, columns[label])
+            values |= {(label, "tree_f1"): f1, (label, "tree_clusters"): float(clusters)}
+        return values | self._nulls(cell, columns, "tree_f1", lambda label_N: best_cut(tree, label_N)[0])
+
+    def _within_input(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
+        def cluster(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray:
+            return kmeans(points_ND, clusters, seed_of(f"{cell.name}/input={symbol}"), self._spec)
+
+        nulls = {null: _generator(cell, null) for null in task_nulls_of(self._spec)}
+        return within_input_scores(*_load(cell, states, cell.split), cluster, nulls, self._spec.null_draws)
+
+    def _nulls(
+        self, cell: Cell, columns: Mapping[str, np.ndarray], score: str, of: Callable[[np.ndarray], float]
+    ) -> dict[Key, float]:
+        """The mean of a score over draws of each null label of the task."""
+        values = {}
+        for null in task_nulls_of(self._spec):
+            rng = _generator(cell, null)
+            values[null, score] = float(np.mean([of(draw(null, columns, rng)) for _ in range(self._spec.null_draws)]))
         return values
 
     def _cluster(self, cell: Cell, points_ND: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[Key, float]:

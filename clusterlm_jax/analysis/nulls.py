@@ -29,6 +29,11 @@ def nulls_of(spec: AnalysisSpec) -> dict[str, str]:
     return {null: label for null, label in NULL_LABELS.items() if spec.null_draws and label in spec.labels}
 
 
+def task_nulls_of(spec: AnalysisSpec) -> list[str]:
+    """The null labels of the task to score."""
+    return [null for null, label in nulls_of(spec).items() if label == "task"]
+
+
 def regrouped(task_N: np.ndarray, distribution_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The task each instance's distribution is dealt to; every task keeps its number of distributions."""
     _, first_G, group_N = np.unique(distribution_N, return_index=True, return_inverse=True)

@@ -10,12 +10,21 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.analysis import cells as room
-from clusterlm_jax.analysis.cells import SklearnBackend, cells_of, job_of, keys_of, label_columns
+from clusterlm_jax.analysis.cells import (
+    INSTRUMENT_SCORES,
+    KNN_KEYS,
+    SklearnBackend,
+    cells_of,
+    job_of,
+    keys_of,
+    label_columns,
+)
+from clusterlm_jax.analysis.hard import HARD_SCORES
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.nulls import NULL_LABELS
 from clusterlm_jax.analysis.scores import SCORES
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.records import SPLITS, Cell, HiddenStates, UserError, layer_names
+from clusterlm_jax.records import INSTRUMENTS, SPLITS, Cell, HiddenStates, UserError, layer_names
 
 
 class Permuted:
@@ -39,8 +48,10 @@ class Permuted:
 def test_the_cells_of_an_epoch() -> None:
     spec = AnalysisSpec()
     cells = cells_of("main", 3, 7, 70, SPLITS, layer_names(6), spec)
-    assert len(cells) == len({cell.name for cell in cells}) == 2 * 8 * 3 + 8
-    assert {cell.split for cell in cells if cell.job == "knn"} == {"validation"}
+    assert len(cells) == len({cell.name for cell in cells}) == 2 * 8 * 7 + 8 * 2
+    for job in spec.jobs:
+        splits = {"validation"} if job in ("knn", "probe") else set(SPLITS)
+        assert {cell.split for cell in cells if cell.job == job} == splits
     assert {(cell.run, cell.seed, cell.epoch, cell.step) for cell in cells} == {("main", 3, 7, 70)}
     only_raw = cells_of("main", 3, 7, 70, SPLITS, layer_names(6), dataclasses.replace(spec, jobs=("raw",)))
     assert only_raw == [cell for cell in cells if cell.job == "raw"]
@@ -62,7 +73,11 @@ def test_every_row_is_expected_and_every_expected_row_comes(
 
 def test_the_keys_of_a_cell() -> None:
     """Counted by hand: 6 labels of 8 scores; 4 null labels of 3; a variance share of each label and of the position;
-    3 of the neighbours and 2 null ones; 2 of the hard examples, in the training subset only."""
+    3 of the neighbours and 2 null ones; 2 of the hard examples, in the training subset only.
+
+    Of the instruments: 3 scores across distributions and their chance; 2 of the probe and its control; silhouette and
+    NC1, or F1 and clusters of the tree, of each label, and one score of each null label of the task; 3 scores within
+    inputs, of the task and its null labels."""
     spec = AnalysisSpec()
 
     def keys(split: str, job: str, spec: AnalysisSpec) -> frozenset:
@@ -73,6 +88,11 @@ def test_the_keys_of_a_cell() -> None:
         "tsne": 6 * 8 + 4 * 3,
         "knn": 3 + 2,
         "residual": 6 * 8 + 4 * 3 + 7,
+        "across": 3 * 2,
+        "probe": 2 * 2,
+        "geometry": 6 * 2 + 2,
+        "tree": 6 * 2 + 2,
+        "within_input": 3 * 3,
     }
     for job in ("raw", "tsne", "residual"):
         hard = keys("training_subset", job, spec) - keys("validation", job, spec)
@@ -82,6 +102,91 @@ def test_the_keys_of_a_cell() -> None:
     no_nulls = dataclasses.replace(spec, labels=("task",), null_draws=0)
     assert keys("validation", "tsne", no_nulls) == {("task", score) for score in SCORES}
     assert len(keys("validation", "knn", no_nulls)) == 3
+    assert keys("validation", "geometry", no_nulls) == {("task", "silhouette"), ("task", "nc1")}
+    assert keys("validation", "tree", no_nulls) == {("task", "tree_f1"), ("task", "tree_clusters")}
+    assert {label for label, _ in keys("validation", "within_input", no_nulls)} == {"task"}
+
+
+@pytest.mark.parametrize("job", ["across", "probe"])
+def test_chance_and_control_are_no_null_draws(job: str) -> None:
+    """They are computed, or drawn once, whatever is asked of labels and null labels."""
+    few = AnalysisSpec(labels=("input",), null_draws=0)
+    cell = Cell("main", 0, 0, 0, "validation", "1", job)
+    assert keys_of(cell, few) == keys_of(cell, AnalysisSpec())
+
+
+@pytest.mark.parametrize("changed", [{"labels": ("input",)}, {"labels": ("task",), "null_draws": 0}])
+def test_whatever_is_asked_an_instrument_gives_its_keys(
+    store: HiddenStore, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    cells = cells_of("main", 0, 0, 0, SPLITS, ("1",), AnalysisSpec(jobs=INSTRUMENTS))
+    spec = AnalysisSpec(kmeans_restarts=1, **changed)
+    for cell, rows in SklearnBackend(spec, tmp_path).score(cells, store):
+        assert {(row.label, row.score) for row in rows} == keys_of(cell, spec)
+
+
+def test_every_instrument_has_a_reducer_and_scores_of_its_own() -> None:
+    """Breaks when a score is in two jobs: its rows would be looked for in the wrong one."""
+    assert tuple(INSTRUMENT_SCORES) == INSTRUMENTS
+    scores = [score for own in INSTRUMENT_SCORES.values() for score in own]
+    others = [*SCORES, *HARD_SCORES, "variance_share", *(score for _, score in KNN_KEYS)]
+    assert len({*scores, *others}) == len(scores) + len(others)
+    for job, own in INSTRUMENT_SCORES.items():
+        assert {job_of("none", score) for score in own} == {job}
+    assert [job_of("none", "knn_percentage"), job_of("none", "f1"), job_of("tsne", "f1")] == ["knn", "raw", "tsne"]
+
+
+def test_a_probe_halves_the_distributions_alike_in_all_epochs_and_layers(
+    states_of: Callable[..., HiddenStates], fill: Callable[..., HiddenStore], tmp_path: Path
+) -> None:
+    """The same states in two layers of two epochs score the same; of another seed, whose halves differ, they do not.
+    Breaks when the cell's name decides the halves: a curve over epochs would jump with them."""
+    store, values = HiddenStore(tmp_path / "hidden"), {}
+    for seed, epoch in ((0, 0), (0, 3), (1, 0)):
+        for split in ("training", "validation"):
+            states = states_of(split)
+            hidden_LND = np.stack([states.hidden_LND[2]] * 3)
+            store.save(dataclasses.replace(states, hidden_LND=hidden_LND, seed=seed, epoch=epoch))
+        for layer in ("1", "final_norm"):
+            cell = Cell("main", seed, epoch, 0, "validation", layer, "probe")
+            [(_, rows)] = SklearnBackend(AnalysisSpec(), tmp_path).score([cell], store)
+            values[seed, epoch, layer] = {(row.label, row.score): row.value for row in rows}
+    first = values[0, 0, "1"]
+    assert values[0, 0, "final_norm"] == values[0, 3, "1"] == values[0, 3, "final_norm"] == first
+    assert values[1, 0, "1"] != first
+
+
+def test_instruments_know_the_task_of_states_that_hold_it(store: HiddenStore, tmp_path: Path) -> None:
+    """States of the task, then of the distribution alone, through the store. Breaks when an instrument is given other
+    labels than those of its states, or the training set in the place of the split."""
+    spec = AnalysisSpec(kmeans_restarts=1, null_draws=2)
+    values = {}
+    for weight, label in enumerate(("distribution", "task")):
+        for split in ("training", *SPLITS):
+            columns = store.labels("main", 0, 0, split)
+            noise_ND = np.random.default_rng(len(columns["task"])).standard_normal((len(columns["task"]), 8))
+            hidden_ND = 10 * np.eye(8)[columns[label]] + 0.1 * noise_ND
+            place = {"run": "main", "seed": 0, "epoch": 5 + weight, "step": 0, "split": split}
+            store.save(HiddenStates(np.float32(hidden_ND)[None], ("1",), columns, **place))
+        for cell in cells_of("main", 0, 5 + weight, 0, SPLITS, ("1",), dataclasses.replace(spec, jobs=INSTRUMENTS)):
+            [(_, rows)] = SklearnBackend(spec, tmp_path).score([cell], store)
+            values |= {(label, cell.split, row.label, row.score): row.value for row in rows}
+    for split in SPLITS:
+        of_task = {score: values["task", split, "task", score] for score in ("across", "tree_f1", "within_input_f1")}
+        assert set(of_task.values()) == {1}
+        assert values["task", split, "task", "tree_clusters"] == 4
+        assert (
+            values["task", split, "task", "silhouette"]
+            > 0.9
+            > 0.1
+            > values["task", split, "regrouped_task", "silhouette"]
+        )
+        assert values["distribution", split, "distribution", "tree_f1"] == 1
+        assert values["distribution", split, "distribution", "tree_clusters"] == 8
+        assert values["distribution", split, "task", "tree_f1"] < 0.75
+        assert values["distribution", split, "task", "across"] < 0.5
+    assert values["task", "validation", "task", "probe_validation"] == 1
+    assert values["distribution", "validation", "task", "probe_validation"] < 0.5
 
 
 def test_a_reducer_nobody_knows_is_named() -> None:

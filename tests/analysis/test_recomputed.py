@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
+from clusterlm_jax.analysis.scores import score_all
 from clusterlm_jax.analysis.table import read_rows
 
 
@@ -91,3 +94,80 @@ def test_plain_scikit_learn_neighbours_of_saved_states_give_the_rows(undisturbed
     rng = np.random.default_rng(_seed("main/seed=0/epoch=0/validation/layer=1/knn/shuffled_task"))
     dealt = [(rng.permutation(reference["task"])[index_QK] == query["task"][:, None]).mean() for _ in range(2)]
     assert values["shuffled_task"] == pytest.approx(sum(dealt) / 2)
+
+
+def _values(undisturbed: Path, split: str, layer: str) -> dict[tuple[str, str], float]:
+    """The raw values of a layer of the table, by label and score."""
+    return {
+        (row.label, row.score): row.value
+        for row in read_rows(undisturbed / "scores.csv")
+        if (row.split, row.layer, row.reducer) == (split, layer, "none")
+    }
+
+
+@pytest.mark.parametrize("split", ["training_subset", "validation"])
+def test_neighbours_across_distributions_of_saved_states_give_the_rows(undisturbed: Path, split: str) -> None:
+    """One sorted list of distances for each instance, at a layer without ties."""
+    saved = undisturbed / "hidden/main/seed=0/epoch=0000"
+    reference, query = (dict(np.load(saved / name / "labels.npz")) for name in ("training", split))
+    points, queries = np.load(saved / "training/1.npy"), np.load(saved / split / "1.npy")
+    shares = []
+    for index, point in enumerate(queries):
+        others = np.flatnonzero(reference["distribution"] != query["distribution"][index])
+        nearest = others[np.argsort(np.linalg.norm(points[others].astype(float) - point, axis=1))[:10]]
+        own = reference["task"] == query["task"][index]
+        shares.append((own[nearest].mean(), own[others].mean()))
+    values = _values(undisturbed, split, "1")
+    found = values["task", "across"], values["shuffled_task", "across"]
+    assert found == pytest.approx(tuple(np.mean(shares, axis=0)))
+
+
+@pytest.mark.parametrize("layer", ["1", "final_norm"])
+def test_probes_fitted_to_saved_states_give_the_rows(undisturbed: Path, layer: str) -> None:
+    """Every task has two distributions; the generator of the seed says which one is learnt first."""
+    saved = undisturbed / "hidden/main/seed=0/epoch=0000"
+    reference, query = (dict(np.load(saved / split / "labels.npz")) for split in ("training", "validation"))
+    points, queries = (np.load(saved / split / f"{layer}.npy") for split in ("training", "validation"))
+    rng, first = np.random.default_rng(_seed("seed=0/probe/task")), []
+    for task in range(4):
+        first.append(rng.permutation(np.unique(reference["distribution"][reference["task"] == task]))[0])
+    mean, scale, right = points.mean(axis=0), points.var(axis=0).mean() ** 0.5, []
+    for half in (True, False):
+        learnt = np.isin(reference["distribution"], first) == half
+        probe = LogisticRegression(C=1, max_iter=500).fit((points[learnt] - mean) / scale, reference["task"][learnt])
+        unseen = np.isin(query["distribution"], first) != half
+        right += (probe.predict((queries[unseen] - mean) / scale) == query["task"][unseen]).tolist()
+    assert len(right) == len(queries)
+    assert _values(undisturbed, "validation", layer)["task", "probe_validation"] == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize("split", ["training_subset", "validation"])
+def test_silhouettes_and_cuts_of_saved_states_give_the_rows(undisturbed: Path, split: str) -> None:
+    """scikit-learn's silhouette of the coordinates; scipy's clusters at the number the table gives."""
+    saved, values = undisturbed / "hidden/main/seed=0/epoch=0000" / split, _values(undisturbed, split, "1")
+    points, labels = np.load(saved / "1.npy"), dict(np.load(saved / "labels.npz"))
+    labels["distribution_mapping"] = labels["distribution"] * 1000 + labels["mapping"]
+    tree = linkage(points.astype(float), "ward")
+    for label in ("task", "distribution", "distribution_mapping", "mapping", "input", "output"):
+        assert values[label, "silhouette"] == pytest.approx(silhouette_score(points, labels[label]), abs=1e-5)
+        clusters = fcluster(tree, int(values[label, "tree_clusters"]), "maxclust")
+        assert values[label, "tree_f1"] == pytest.approx(score_all(labels[label], clusters, ("f1",))["f1"])
+
+
+@pytest.mark.parametrize("split", ["training_subset", "validation"])
+def test_clusters_within_inputs_of_saved_states_give_the_rows(undisturbed: Path, split: str) -> None:
+    """Seeded by the input's token id in the cell's name."""
+    saved, cell = (
+        undisturbed / "hidden/main/seed=0/epoch=0000" / split,
+        f"main/seed=0/epoch=0/{split}/layer=1/within_input",
+    )
+    points, labels = np.load(saved / "1.npy"), dict(np.load(saved / "labels.npz"))
+    scores = []
+    for symbol in range(40, 45):
+        here = labels["input"] == symbol
+        tasks = labels["task"][here]
+        clusters = _kmeans(points[here], len(set(tasks.tolist())), _seed(f"{cell}/input={symbol}"))
+        scores.append((adjusted_rand_score(tasks, clusters), adjusted_mutual_info_score(tasks, clusters)))
+    values = _values(undisturbed, split, "1")
+    found = values["task", "within_input_ari"], values["task", "within_input_ami"]
+    assert found == pytest.approx(tuple(np.mean(scores, axis=0)))

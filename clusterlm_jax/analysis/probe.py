@@ -1,0 +1,85 @@
+"""A linear probe for the task, tested on instruction distributions it never saw. Ours; the paper has none.
+
+Every task with several distributions has them split into two halves. A probe learns the tasks from the training
+instances of one half and is tested on the other, then the halves change places. It can be right only where a direction
+for the task is common to distributions that look unlike. The *control task* (Hewitt and Liang, 2019) is the same with
+the distributions dealt to tasks at random: its accuracy says what a probe reaches without any such direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from clusterlm_jax.analysis.nulls import regrouped
+
+PROBE_SCORES = ("probe_validation", "probe_training")  # on instructions the model never saw; on those it was trained on
+HALVES = (0, 1)
+INVERSE_PENALTY = 1.0  # of the squared weights, scikit-learn's default; states are scaled to a mean square of 1
+ITERATIONS = 1000  # of L-BFGS; some 20 are needed
+
+Columns = Mapping[str, np.ndarray]
+
+
+def halves(task_N: np.ndarray, distribution_N: np.ndarray, rng: np.random.Generator) -> dict[int, int]:
+    """The half, 0 or 1, of each distribution whose task has several; an odd one out goes to half 0."""
+    half_of: dict[int, int] = {}
+    for task in np.unique(task_N):
+        distributions = rng.permutation(np.unique(distribution_N[task_N == task]))
+        if len(distributions) > 1:
+            half_of |= {int(distribution): place % 2 for place, distribution in enumerate(distributions)}
+    return half_of
+
+
+def probe_scores(
+    query_QD: np.ndarray,
+    queries: Columns,
+    reference_ND: np.ndarray,
+    references: Columns,
+    rng: np.random.Generator,
+    control: bool = False,
+) -> dict[str, float]:
+    """Accuracy of the probe on instances of unseen distributions, by score; nan where no such instance is.
+
+    It is nan too where fewer than two tasks have several distributions: nothing is left to tell apart.
+
+    Args:
+      query_QD, reference_ND: states of validation and of the training set, [instance, width].
+      queries, references: int columns `task` and `distribution` by name.
+      rng: draws the halves and, for the control task, the tasks of the distributions.
+      control: whether to learn the control task.
+    """
+    task_Q, task_N = queries["task"], references["task"]
+    if control:
+        both = np.concatenate([queries["distribution"], references["distribution"]])
+        dealt = regrouped(np.concatenate([task_Q, task_N]), both, rng)
+        task_Q, task_N = np.split(dealt, [len(task_Q)])
+    half_of = halves(task_N, references["distribution"], rng)
+    half_Q, half_N = (_halves_of(columns["distribution"], half_of) for columns in (queries, references))
+    if len(np.unique(task_N[half_N >= 0])) < 2:
+        return dict.fromkeys(PROBE_SCORES, float("nan"))
+    mean_D = reference_ND[half_N >= 0].mean(axis=0)
+    scale = np.sqrt(((reference_ND[half_N >= 0] - mean_D) ** 2).mean()) or 1  # 1 where all states are equal
+    query_QD, reference_ND = (query_QD - mean_D) / scale, (reference_ND - mean_D) / scale
+    right_Q, right_N = [], []
+    for half in HALVES:
+        probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS)
+        probe.fit(reference_ND[half_N == half], task_N[half_N == half])
+        for points_MD, task_M, half_M, right_M in (
+            (query_QD, task_Q, half_Q, right_Q),
+            (reference_ND, task_N, half_N, right_N),
+        ):
+            unseen = half_M == 1 - half
+            if unseen.any():
+                right_M.append(probe.predict(points_MD[unseen]) == task_M[unseen])
+    return {
+        score: float(np.concatenate(right_M).mean()) if right_M else float("nan")
+        for score, right_M in zip(PROBE_SCORES, (right_Q, right_N), strict=True)
+    }
+
+
+def _halves_of(distribution_N: np.ndarray, half_of: Mapping[int, int]) -> np.ndarray:
+    """The half of each instance, -1 where its distribution is in none."""
+    return np.array([half_of.get(int(distribution), -1) for distribution in distribution_N])

@@ -1,0 +1,161 @@
+"""Clusters inside each input symbol: KMeans and scores by hand, and what a given input leaves of the task."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+from clusterlm_jax.analysis.nulls import draw
+from clusterlm_jax.analysis.scores import score_all
+from clusterlm_jax.analysis.within_input import WITHIN_SCORES, within_input_scores
+from tests.analysis.constructed import (
+    DISTRIBUTION_ONLY,
+    INPUT_COARSE,
+    TASK_COARSE,
+    Columns,
+    columns_of,
+    near_zero,
+    permuted,
+    states_of,
+)
+
+COLUMNS = columns_of(2)
+NULLS = ("shuffled_task", "regrouped_task")
+
+
+def kmeans(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Number of distinct clusters")  # equal states
+        return KMeans(clusters, n_init=3, random_state=symbol).fit_predict(points_ND)
+
+
+def one_cluster(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray:
+    return np.zeros(len(points_ND), int)
+
+
+def scored(
+    hidden_ND: np.ndarray, columns: Columns = COLUMNS, cluster=kmeans, nulls: tuple[str, ...] = (), draws: int = 3
+) -> dict[tuple[str, str], float]:
+    generators = {null: np.random.default_rng(number) for number, null in enumerate(nulls)}
+    return within_input_scores(hidden_ND, columns, cluster, generators, draws)
+
+
+def by_task(values: dict[tuple[str, str], float]) -> list[float]:
+    return [values["task", score] for score in WITHIN_SCORES]
+
+
+def test_equals_clustering_and_scoring_by_hand() -> None:
+    """Breaks when a state of another input is clustered along, when null labels are drawn over all inputs at once, or
+    when inputs of more instances weigh more."""
+    columns = {name: column[9:-4] for name, column in COLUMNS.items()}  # inputs of unequal number
+    hidden_ND = states_of(columns, 0, noise=2, task=1, input=1)
+    found: dict[str, list] = {label: [] for label in ("task", *NULLS)}
+    generators = {null: np.random.default_rng(number) for number, null in enumerate(NULLS)}
+    for symbol in range(40, 46):
+        here = columns["input"] == symbol
+        task_N, distribution_N = columns["task"][here], columns["distribution"][here]
+        clusters_N = kmeans(hidden_ND[here], 3, symbol)
+        labels = {"task": [task_N]}
+        for null, rng in generators.items():
+            labels[null] = [draw(null, {"task": task_N, "distribution": distribution_N}, rng) for _ in range(3)]
+        for label, drawn in labels.items():
+            f1 = [score_all(label_N, clusters_N, ("f1",))["f1"] for label_N in drawn]
+            ari = [adjusted_rand_score(label_N, clusters_N) for label_N in drawn]
+            ami = [adjusted_mutual_info_score(label_N, clusters_N) for label_N in drawn]
+            found[label].append([np.mean(f1), np.mean(ari), np.mean(ami)])
+    values = scored(hidden_ND, columns, nulls=NULLS)
+    for label, rows in found.items():
+        assert [values[label, score] for score in WITHIN_SCORES] == pytest.approx(np.mean(rows, axis=0).tolist())
+    assert WITHIN_SCORES == ("within_input_f1", "within_input_ari", "within_input_ami")
+    assert len(values) == 9
+    assert 0.1 < values["task", "within_input_ari"] < 0.9  # neither trivial nor hopeless
+
+
+def test_each_input_is_clustered_alone_into_as_many_as_it_has_tasks() -> None:
+    """Input 40 is taken from one of its three tasks. Breaks when k is the number of all tasks."""
+    kept = ~((COLUMNS["input"] == 40) & (COLUMNS["task"] == 0))
+    columns = {name: column[kept] for name, column in COLUMNS.items()}
+    asked = {}
+
+    def spy(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray:
+        asked[symbol] = clusters, sorted(points_ND[:, 0].tolist())
+        return one_cluster(points_ND, clusters, symbol)
+
+    scored(np.flatnonzero(kept)[:, None], columns, spy)
+    assert asked == {
+        symbol: (2 if symbol == 40 else 3, np.flatnonzero(kept & (COLUMNS["input"] == symbol)).tolist())
+        for symbol in range(40, 46)
+    }
+
+
+def test_inputs_weigh_the_same_whatever_their_size() -> None:
+    """Clusters are right at input 40, which is left with 6 instances, and one cluster at the five others, of 24."""
+    kept = (COLUMNS["input"] != 40) | (COLUMNS["distribution"] % 4 == 0)
+    columns = {name: column[kept] for name, column in COLUMNS.items()}
+
+    def right_at_40(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray:
+        return points_ND[:, 0] if symbol == 40 else one_cluster(points_ND, clusters, symbol)
+
+    f1 = 2 * 8 / (8 + 24) / 3  # of three tasks, one is matched to the cluster of all
+    assert by_task(scored(columns["task"][:, None], columns, right_at_40)) == pytest.approx(
+        [(1 + 5 * f1) / 6, 1 / 6, 1 / 6]
+    )
+
+
+def test_inputs_of_one_task_are_left_out() -> None:
+    """Their clusters would be right without fail; where there are no others, there is no number."""
+    alone = {**COLUMNS, "input": np.where(COLUMNS["input"] < 43, 100 + COLUMNS["mapping"], COLUMNS["input"])}
+    others = {name: column[COLUMNS["input"] >= 43] for name, column in COLUMNS.items()}
+    hidden_ND = states_of(COLUMNS, 0, noise=1, task=1)
+    expected = scored(hidden_ND[COLUMNS["input"] >= 43], others, nulls=NULLS)
+    assert scored(hidden_ND, alone, nulls=NULLS) == expected
+    nothing = scored(hidden_ND, {**COLUMNS, "input": COLUMNS["mapping"]}, nulls=NULLS)
+    assert nothing.keys() == expected.keys()
+    assert np.isnan(list(nothing.values())).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_equal_states_are_one_cluster(value: float) -> None:
+    """As at layer 0, whose states of one input are equal: nothing but chance."""
+    hidden_ND = (value + COLUMNS["input"][:, None] * np.ones(8)).astype(np.float32)
+    assert by_task(scored(hidden_ND)) == pytest.approx([1 / 6, 0, 0], abs=1e-12)
+
+
+def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(rng: np.random.Generator) -> None:
+    """12 clear distributions in each input, asked for 3 clusters by their nearest of 3 fixed points."""
+    hidden_ND = states_of(COLUMNS, 0, distribution=1)
+
+    def nearest_of_three(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray:
+        return points_ND[:, :clusters].argmax(axis=1)
+
+    expected = by_task(scored(hidden_ND, cluster=nearest_of_three))
+    assert 0 < expected[1] < 1
+    columns, permuted_ND = permuted(COLUMNS, hidden_ND, rng)
+    assert by_task(scored(permuted_ND, columns, nearest_of_three)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weights", [TASK_COARSE, INPUT_COARSE])
+def test_tasks_are_found_on_any_level(weights: dict[str, float]) -> None:
+    """Tasks far apart, or inside inputs that are: there, clusters of all states are not by task, and these are."""
+    hidden_ND = states_of(COLUMNS, 1, **weights)
+    assert by_task(scored(hidden_ND)) == [1, 1, 1]
+    of_all_N = KMeans(6, n_init=3, random_state=0).fit_predict(hidden_ND)
+    assert (adjusted_rand_score(COLUMNS["task"], of_all_N) == 1) == (weights is TASK_COARSE)
+
+
+@pytest.mark.parametrize("weights", [{}, {"input": 10.0}, DISTRIBUTION_ONLY])
+def test_states_without_the_task_score_as_the_null(weights: dict[str, float]) -> None:
+    """On average over 12 arrangements. Clear distributions beat shuffled tasks, as clusters keep distributions whole;
+    tasks regrouped inside each input keep them too, and score the same."""
+    excess, above_shuffled = [], []
+    for seed in range(12):
+        values = scored(states_of(COLUMNS, seed, noise=0.5, **weights), nulls=NULLS, draws=1)
+        null = "regrouped_task" if weights is DISTRIBUTION_ONLY else "shuffled_task"
+        excess.append([values["task", score] - values[null, score] for score in WITHIN_SCORES])
+        above_shuffled.append(values["task", "within_input_ami"] - values["shuffled_task", "within_input_ami"])
+    assert all(near_zero(column) for column in zip(*excess, strict=True))
+    assert (np.mean(above_shuffled) > 0.05) == (weights is DISTRIBUTION_ONLY)
