@@ -16,7 +16,7 @@ import typing
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
@@ -25,7 +25,14 @@ from clusterlm_jax.settings import EXPERIMENTS, Settings
 
 NO_AXIS = ("grid", "experiment", "stages")  # what all points of a grid share
 
-Axis = dict[str, str]  # key in full -> value as written
+POINT_NAME = re.compile(r"\s*(\w[\w.+-]*):(?=[^&]*=)")  # `run_01:` before the first setting of a point
+
+
+class AxisPoint(NamedTuple):
+    """A point of an axis: what it sets, key in full -> value as written, and its name, empty where none is given."""
+
+    settings: dict[str, str]
+    name: str
 
 
 def default(experiment: str) -> config_dict.ConfigDict:
@@ -69,7 +76,7 @@ def points(config: config_dict.ConfigDict) -> dict[str, Settings]:
 
     An axis is a string, `point|point|...`; a point is `key=value`, or several of them joined by `&`. The first key of
     later points may be left out: `model.hidden_dim=32&train.epochs=500|256|768`. A point is named after its settings:
-    `hidden_dim=32,epochs=500`.
+    `hidden_dim=32,epochs=500`. Where they are many, it may begin with a name of its own: `run_01: a.b=1&c.d=2&...`.
 
     Raises:
       UserError: naming the axis or the point, what was given, and what is allowed.
@@ -78,15 +85,18 @@ def points(config: config_dict.ConfigDict) -> dict[str, Settings]:
         raise UserError(f"config.grid is {config.grid!r}; it must hold one string for each axis.")
     allowed = every_key(config.experiment)
     parsed = [_axis(text, allowed) for text in config.grid]
-    keys = [{key for point in axis for key in point} for axis in parsed]
+    keys = [{key for point in axis for key in point.settings} for axis in parsed]
     for key, times in Counter(itertools.chain(*keys)).items():
         if times > 1:
             raise UserError(f"{key} is on {times} axes of config.grid; it may be on one.")
     short = Counter(key.split(".")[-1] for key in set().union(*keys))
     found: dict[str, Settings] = {}
     for combination in itertools.product(*parsed):
-        settings = {key: value for point in combination for key, value in point.items()}
-        name = ",".join(_named(key, value, short) for key, value in settings.items())
+        settings = {key: value for point in combination for key, value in point.settings.items()}
+        name = ",".join(
+            point.name or ",".join(_named(key, value, short) for key, value in point.settings.items())
+            for point in combination
+        )
         built = _point(config, name, settings)
         if name in found or built in found.values():
             raise UserError(f"config.grid has the point {name} twice.")
@@ -100,7 +110,7 @@ def shared(config: config_dict.ConfigDict) -> dict[str, Any]:
     Only after `points` has found no fault.
     """
     allowed = every_key(config.experiment)
-    return config.to_dict() | {"grid": [next(iter(_axis(text, allowed)[0])) for text in config.grid]}
+    return config.to_dict() | {"grid": [next(iter(_axis(text, allowed)[0].settings)) for text in config.grid]}
 
 
 def forms(argument: str, allowed: tuple[str, ...]) -> frozenset[str]:
@@ -182,15 +192,16 @@ def _types(spec: type, name: str) -> tuple[type, ...]:
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
 
-def _axis(text: str, allowed: list[str]) -> list[Axis]:
-    """`a.b=1&c.d=2|3` -> the settings of each point."""
-    axis: list[Axis] = []
+def _axis(text: str, allowed: list[str]) -> list[AxisPoint]:
+    """`a.b=1&c.d=2|3` -> its points."""
+    axis: list[AxisPoint] = []
     for point in text.split("|"):
-        settings: Axis = {}
-        for setting in point.split("&"):
+        settings: dict[str, str] = {}
+        name = POINT_NAME.match(point)
+        for setting in point[name.end() if name else 0 :].split("&"):
             key, equals, value = setting.rpartition("=")
             if not equals and axis and not settings:  # left out: the axis's first key
-                key = next(iter(axis[0]))
+                key = next(iter(axis[0].settings))
             key, value = key.strip(), value.strip()
             if not key or not value or key in settings:
                 raise UserError(
@@ -202,7 +213,7 @@ def _axis(text: str, allowed: list[str]) -> list[Axis]:
                     + ("which all points share." if key in NO_AXIS else f"which is no key: {nearest(key, allowed)}")
                 )
             settings[key] = value
-        axis.append(settings)
+        axis.append(AxisPoint(settings, name[1] if name else ""))
     return axis
 
 
@@ -212,7 +223,7 @@ def _named(key: str, value: str, short: Mapping[str, int]) -> str:
     return f"{last if short[last] == 1 else key}=" + re.sub(r"[^\w.+-]+", "_", value).strip("_")
 
 
-def _point(config: config_dict.ConfigDict, name: str, settings: Axis) -> Settings:
+def _point(config: config_dict.ConfigDict, name: str, settings: Mapping[str, str]) -> Settings:
     given = config.to_dict()
     for key, text in settings.items():
         section, _, last = key.rpartition(".")

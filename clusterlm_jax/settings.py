@@ -78,6 +78,11 @@ class Pretraining(Settings):
         _check_training(self.pretrain, self.data.most_instances // self.data.mappings_per_task)
         _check_training(self.train, self.data.most_instances)
         _check_every(self.eval, self.pretrain)
+        if self.pretrain.loss != "sequence":
+            raise UserError(
+                f"pretrain.loss is {self.pretrain.loss!r}; instructions learned alone have no output token, "
+                "so allowed: sequence."
+            )
         for name, allowed in (("jobs", ("raw", "tsne")), ("labels", ("task", "distribution"))):
             given = getattr(self.eval, name)
             if not set(given) <= set(allowed):
@@ -109,6 +114,10 @@ class Alignment(Settings):
         super().__post_init__()
         _check_data(self.data, self.model)
         _check_training(self.train, self.data.most_instances)
+        if not self.model.tied:
+            raise UserError(
+                "model.tied is False; alignment gives the trained model a copy of its tied head, so allowed: True."
+            )
         if not 0 < self.data.source_target_pairs < self.data.validation_tasks:
             raise UserError(
                 f"data.source_target_pairs is {self.data.source_target_pairs}; it must be at least 1 and below "

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clusterlm_jax import config
@@ -61,6 +62,8 @@ def test_an_unset_width_takes_a_number_and_nothing_else():
             0,
             "data.validation_tasks is 0; the best epoch",
         ),
+        ("model", "tied", 1, "model.tied is 1, a int; it must be a bool"),
+        ("train", "loss", "input", "train.loss is 'input'; allowed: sequence, output"),
         ("model", "hiden_dim", 3, "no model.hiden_dim: did you mean hidden_dim?"),
     ],
 )
@@ -132,6 +135,21 @@ def test_points_have_names_that_are_directories():
     assert all(re.fullmatch(r"[\w=,.+-]+", name) for name in points)
 
 
+def test_a_point_may_have_a_name_of_its_own():
+    """Instead of its settings, and beside those of other axes; a colon in a value begins no name."""
+    points = grid_of("wide: model.hidden_dim=768&train.epochs=9| model.hidden_dim=32", "train.learning_rate=1e-4|3e-4")
+    assert list(points) == [
+        "wide,learning_rate=1e-4",
+        "wide,learning_rate=3e-4",
+        "hidden_dim=32,learning_rate=1e-4",
+        "hidden_dim=32,learning_rate=3e-4",
+    ]
+    assert [(p.model.hidden_dim, p.train.epochs) for p in points.values()] == [(768, 9), (768, 9), (32, 200), (32, 200)]
+    raw = config.default("probing")
+    raw.grid = ("checkpoint=a:b|c:d",)
+    assert [point.checkpoint for point in config.points(raw).values()] == ["a:b", "c:d"]
+
+
 def test_a_key_whose_last_part_another_has_is_named_in_full():
     names = [config._named(key, "1", {"epochs": 2, "layers": 1}) for key in ("train.epochs", "model.layers")]
     assert names == ["train.epochs=1", "layers=1"]
@@ -151,6 +169,8 @@ def test_a_key_whose_last_part_another_has_is_named_in_full():
         (["model.hidden_dim=32&model.hidden_dim=64"], "each key once"),
         (["model.hidden_dim=32", "train.epochs=3&model.hidden_dim=64"], "model.hidden_dim is on 2 axes"),
         (["model.hidden_dim=32|64|32"], "has the point hidden_dim=32 twice"),
+        (["a: train.epochs=3|a: train.epochs=4"], "has the point a twice"),
+        (["a: train.epochs=3|b: 3"], "The point epochs=b_3 of config.grid: train.epochs is 'b: 3', a str"),
         (["train.learning_rate=1e-4|0.0001"], "has the point learning_rate=0.0001 twice"),
         (["model.hidden_dim=wide"], "The point hidden_dim=wide of config.grid: model.hidden_dim is 'wide', a str"),
         (["train.epochs=9", "model.heads=8|7"], "The point epochs=9,heads=7 of config.grid: model.heads is 7"),
@@ -196,6 +216,31 @@ def test_the_papers_widths_and_seeds():
     assert config.build(config.from_file(CONFIGS / "seeds.py")).seeds == (0, 1, 2)
 
 
+def test_what_decides_is_a_plackett_burman_design():
+    """Every factor is high in half of the runs, and any two meet in all four combinations equally often."""
+    points = config.points(config.from_file(CONFIGS / "what_decides.py"))
+    assert list(points) == [f"run_{number:02}" for number in range(1, 13)]
+    high_RF = np.array(
+        [
+            [
+                point.data.validation_distributions == 28,
+                point.data.longest_instruction == 62,
+                point.data.task_vocabulary_size == 24,
+                point.model.dropout == 0.2,
+                point.model.initial_scale == 0.07,
+                point.model.tied,
+                point.train.loss == "sequence",
+                point.train.learning_rate == 2e-3,
+                point.train.batch_size == 60,
+            ]
+            for point in points.values()
+        ]
+    )
+    sign_RF = np.where(high_RF, 1, -1)
+    np.testing.assert_array_equal(sign_RF.T @ sign_RF, 12 * np.eye(9))
+    assert not sign_RF.sum(axis=0).any()
+
+
 def test_pretraining_is_the_papers():
     built = config.build(config.from_file(CONFIGS / "pretraining.py"))
     assert (built.model.hidden_dim, built.seeds) == (256, (0, 1, 2))
@@ -208,6 +253,7 @@ def test_pretraining_is_the_papers():
     [
         ("pretrain", "epochs", 0, "pretrain.epochs is 0; it must be at least 1"),
         ("pretrain", "batch_size", 3001, "pretrain.batch_size is 3001, but there are at most 3000 instances"),
+        ("pretrain", "loss", "output", "have no output token, so allowed: sequence"),
         ("eval", "every", 201, "eval.every is 201, above pretrain.epochs = 200"),
         ("eval", "jobs", ("raw", "knn"), "read at the trigger, before any mapping is seen, so allowed: raw, tsne"),
         ("eval", "labels", ("task", "mapping"), "so allowed: task, distribution"),
@@ -218,3 +264,10 @@ def test_pretraining_names_its_own_sections(section, key, value, sentence):
     raw[section][key] = value
     with pytest.raises(UserError, match=re.escape(sentence)):
         config.build(config.config_dict.ConfigDict(raw))
+
+
+def test_alignment_refuses_an_untied_model():
+    raw = config.default("alignment")
+    raw.model.tied = False
+    with pytest.raises(UserError, match=r"model\.tied is False; alignment gives"):
+        config.build(raw)

@@ -61,7 +61,7 @@ def train_and_analyse(config: Emergence, workdir: WorkDir) -> None:
     by_seed = datasets.load(config.seeds, workdir)
     phase = Phase(
         run=RUN,
-        model=GPT2(config.model, by_seed[config.seeds[0]].vocabulary.size),
+        model=GPT2(config.model, by_seed[config.seeds[0]].vocabulary.size, untied=not config.model.tied),
         spec=config.train,
         datasets=by_seed,
         analysed=phases.analysed_epochs(config.train.epochs, config.eval.every),

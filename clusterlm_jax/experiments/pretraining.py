@@ -118,4 +118,4 @@ def fine_tuning_of(
 
 
 def _model(config: Pretraining, datasets: Mapping[int, Dataset]) -> GPT2:
-    return GPT2(config.model, datasets[config.seeds[0]].vocabulary.size)
+    return GPT2(config.model, datasets[config.seeds[0]].vocabulary.size, untied=not config.model.tied)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 
-from clusterlm_jax.report import tables
+from clusterlm_jax.report import run_tables
 from clusterlm_jax.report.methods import LEARNT, METRICS, PAPER, Methods, baselines, method_words
 from clusterlm_jax.report.points import over_seeds
 from clusterlm_jax.report.run import NotRun
@@ -114,6 +114,6 @@ TABLES = (
         "table_2",
         "Data sizes (table 2)",
         "Of the base model's data; the paper's sizes are those of its main experiment.",
-        lambda methods: next(entry for entry in tables.TABLES if entry.name == "table_2").make(methods.base),
+        lambda methods: next(entry for entry in run_tables.TABLES if entry.name == "table_2").make(methods.base),
     ),
 )

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-from clusterlm_jax.report import evidence, measures
+from clusterlm_jax.report import evidence, instruments, measures
 from clusterlm_jax.report.evidence import MAJORITY
 from clusterlm_jax.report.measures import CLEAR, HIGH, MARGIN, NEAR_ZERO, ORDERED, STRONG, Finding
 from clusterlm_jax.report.run import NotRun, Run
@@ -108,6 +108,26 @@ CLAIMS = (
             "anew to the tasks, and labels dealt anew to the instances."
         ),
         measure=evidence.not_by_surface,
+    ),
+    Claim(
+        paper="Instances with instructions from different distributions are clustered together by their task.",
+        where="3.2; argued there from a high task F1",
+        rule=(
+            "At the last epoch, in the top block, neighbours of other distributions share the task, and a linear probe "
+            f"tells it of distributions it never saw, each over {MARGIN} above all its null baselines: chance or the "
+            "control task, the untrained model's best block, and the instructions' symbols without a model."
+        ),
+        measure=instruments.across_distributions,
+    ),
+    Claim(
+        paper="The clusters are nested: tasks are the coarse level, distributions and mappings lie inside them.",
+        where="3.2, figure 2",
+        rule=(
+            "In Ward's tree of the top block's states the best cut by task has fewer clusters than that by "
+            "distribution, and that one fewer than by distribution-mapping; the best task F1 is "
+            f"{MARGIN} above every null and above the best F1 by input symbol."
+        ),
+        measure=instruments.coarse_level,
     ),
     Claim(
         paper="The clusters persist and even improve long after the early-stopping point.",

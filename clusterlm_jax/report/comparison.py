@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from clusterlm_jax.records import UserError
-from clusterlm_jax.report import claims, style
+from clusterlm_jax.report import claims, effects, style
 from clusterlm_jax.report.correlation import PERFORMANCES, correlations
 from clusterlm_jax.report.gallery import FigureEntry
 from clusterlm_jax.report.measures import STRONG
@@ -70,7 +70,10 @@ def write(directories: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path
       The path of the page.
     """
     points = read_points(directories, into)
-    return publish(into, "comparison.html", points, FIGURES, TABLES, spec, name=into.resolve().name, points=points)
+    settings = (SETTINGS,) if effects.varied(points) else ()
+    of_a_design = effects.entries(points)
+    figures, tables = (*FIGURES, *of_a_design[0]), (*settings, *TABLES, *of_a_design[1])
+    return publish(into, "comparison.html", points, figures, tables, spec, name=into.resolve().name, points=points)
 
 
 def figure_training(points: Sequence[Point]) -> Figure:
@@ -125,6 +128,14 @@ def _draw_correlation(axis: Axes, point: Point, performance: str, score: str) ->
         for found in point.each_seed(correlations)
     ]
     style.draw_curve(axis, *mean_curve(each), **point.line)
+
+
+def _settings(points: Sequence[Point]) -> Table:
+    """Every key in which the configurations differ: a point may have a name that does not tell."""
+    rows = [
+        ((key,), {name: str(value) for name, value in values.items()}) for key, values in effects.varied(points).items()
+    ]
+    return _table(("setting",), rows, points)
 
 
 def _summary(points: Sequence[Point]) -> Table:
@@ -215,6 +226,7 @@ FIGURES = (
         lambda points, spec: figure_correlation(points),
     ),
 )
+SETTINGS = TableEntry("table_settings", "Settings", "What differs between the configurations of the runs.", _settings)
 TABLES = (
     TableEntry(
         "table_claims",

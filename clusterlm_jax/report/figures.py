@@ -44,7 +44,7 @@ def figure_2(run: Run, labels: Sequence[str] = LABELS) -> Figure:
     figure, axes = grid(2, len(labels), title, panel=panel, bottom=ROOM_FOR_NULLS)
     for row, split in zip(axes, SPLITS, strict=True):
         for panel, label in zip(row, labels, strict=True):
-            _layer_curves(panel, run, "f1", label, split)
+            layer_curves(panel, run, "f1", label, split)
     _name_panels(
         axes, [f"F1, {SPLIT_WORDS[split]}" for split in SPLITS], [f"by {LABEL_WORDS[label]}" for label in labels]
     )
@@ -58,7 +58,7 @@ def figure_6(run: Run, split: str) -> Figure:
     figure, axes = grid(3, 3, title, bottom=ROOM_FOR_NULLS)
     for row, score in zip(axes, SCORE_WORDS, strict=True):
         for panel, label in zip(row, LABELS, strict=True):
-            _layer_curves(panel, run, score, label, split)
+            layer_curves(panel, run, score, label, split)
     _name_panels(axes, SCORE_WORDS.values(), [f"by {LABEL_WORDS[label]}" for label in LABELS])
     layer_legend(figure, run)
     return figure
@@ -109,7 +109,7 @@ def figure_4(run: Run) -> Figure:
     title = "Nearest training neighbours of unseen instances (raw states)"
     figure, axes = grid(1, 2, title, panel=(2.9, 1.8), gap=0.65, bottom=ROOM_FOR_NULLS)
     for panel, (score, label, title, unit) in zip(axes[0], panels, strict=True):
-        _layer_curves(panel, run, score, label, "validation")
+        layer_curves(panel, run, score, label, "validation")
         panel.set_title(title, loc="left")
         panel.set(xlabel="epoch", ylabel=unit)
     layer_legend(figure, run)
@@ -165,7 +165,7 @@ def figure_variance(run: Run) -> Figure:
     title = "Variance of the hidden states explained by each label, validation (raw states)"
     figure, axes = grid(2, 3, title)
     for panel, label in zip(axes.flat, VARIANCE_LABELS, strict=True):
-        _layer_curves(panel, run, "variance_share", label, "validation")
+        layer_curves(panel, run, "variance_share", label, "validation")
         panel.set_title(f"by {LABEL_WORDS[label]}", loc="left")
     for panel in axes[:, 0]:
         panel.set_ylabel("share of variance")
@@ -183,7 +183,7 @@ def figure_spaces(run: Run) -> Figure:
     figure, axes = grid(2, len(present), "Task clusters in each space, F1", panel=(2.6, 1.4), bottom=ROOM_FOR_NULLS)
     for row, split in zip(axes, SPLITS, strict=True):
         for panel, space in zip(row, present, strict=True):
-            _layer_curves(panel, run, "f1", "task", split, space)
+            layer_curves(panel, run, "f1", "task", split, space)
     columns = [SPACES[space] + (" (in the other figures)" if space == run.reducer else "") for space in present]
     _name_panels(axes, [f"F1, {SPLIT_WORDS[split]}" for split in SPLITS], columns)
     layer_legend(figure, run)
@@ -198,14 +198,14 @@ def figure_hard(run: Run) -> Figure:
     title = f"Hard examples of the training subset (reducer: {REDUCERS[run.reducer]})"
     figure, axes = grid(1, 2, title, panel=(2.9, 1.8), gap=0.65)
     for panel, (score, title) in zip(axes[0], panels.items(), strict=True):
-        _layer_curves(panel, run, score, "task", "training_subset")
+        layer_curves(panel, run, score, "task", "training_subset")
         panel.set_title(title, loc="left")
         panel.set(xlabel="epoch", ylabel="share of the hard examples")
     layer_legend(figure, run)
     return figure
 
 
-def _layer_curves(panel: Axes, run: Run, score: str, label: str, split: str, reducer: str | None = None) -> None:
+def layer_curves(panel: Axes, run: Run, score: str, label: str, split: str, reducer: str | None = None) -> None:
     """One panel: a score of every layer over the epochs, between 0 and 1, and what the null baselines score."""
     curves = {layer: run.curve(score, label, split, layer, reducer) for layer in run.layers}
     if not any(curves.values()):

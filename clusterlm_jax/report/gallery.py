@@ -8,6 +8,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from clusterlm_jax.report import figures
+from clusterlm_jax.report.instruments import figure_instruments
 from clusterlm_jax.report.run import Run
 from clusterlm_jax.report.scatter import figure_scatter
 from clusterlm_jax.report.spec import ReportSpec
@@ -85,6 +86,17 @@ FIGURES = (
         "validation task F1 of this run. The last column takes from each state the mean state of its input symbol over "
         "the training set: clusters by task that show there alone lie beneath the input symbol." + NULLS_CAPTION,
         lambda run, spec: figures.figure_spaces(run),
+    ),
+    FigureEntry(
+        "figure_instruments",
+        "The task across instruction distributions",
+        "The paper: instances from different instruction distributions are clustered together by their task. (a) is "
+        "the paper's measure; the others are not told how many clusters to find. (b) to (d): the share of an "
+        "instance's ten nearest training instances with its task, when its own distribution is left out. (e): a linear "
+        "probe for the task, tested on distributions it never saw. (f) to (h): clusters and distances by task. Look at "
+        "whether a curve leaves its grey lines; those of the probe are the control task and the untrained model."
+        + NULL_LINES_CAPTION,
+        lambda run, spec: figure_instruments(run),
     ),
     FigureEntry(
         "figure_scatter",

@@ -15,8 +15,8 @@ from clusterlm_jax.report.plain import in_plain_words
 from clusterlm_jax.report.publishing import publish
 from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import NotRun, Run
+from clusterlm_jax.report.run_tables import TABLES
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.report.tables import TABLES
 from clusterlm_jax.report.words import REDUCERS, SPLIT_WORDS, duration, layer_words
 
 

@@ -6,6 +6,7 @@ Of several seeds, the numbers are those of their mean.
 from __future__ import annotations
 
 from clusterlm_jax.report.evidence import hard_shares
+from clusterlm_jax.report.instruments import in_a_sentence
 from clusterlm_jax.report.measures import HIGH, MARGIN
 from clusterlm_jax.report.nulls import NULLS, null_values
 from clusterlm_jax.report.run import NotRun, Run
@@ -17,7 +18,16 @@ SPLIT = "validation"
 def in_plain_words(run: Run) -> list[str]:
     """A few sentences on the validation split; those whose numbers are not there are left out."""
     sentences = []
-    for sentence in (_task_clusters, _surface, _why, _beneath, _finer, _hard, _neighbours):
+    for sentence in (
+        _task_clusters,
+        _surface,
+        in_a_sentence,
+        _why,
+        _beneath,
+        _finer,
+        _hard,
+        _neighbours,
+    ):
         try:
             sentences.append(sentence(run))
         except NotRun:

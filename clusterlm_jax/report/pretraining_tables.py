@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 
-from clusterlm_jax.report import tables
+from clusterlm_jax.report import run_tables
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.starts import (
     BEST_BY,
@@ -144,6 +144,6 @@ TABLES = (
         "Data sizes (table 2)",
         "Of the fine-tuning. In pre-training an instruction is one instance, so there are as many as instructions of "
         "the same splits; pre-training on instructions alone leaves out those of fewer than three symbols.",
-        lambda starts: next(entry for entry in tables.TABLES if entry.name == "table_2").make(starts.clusters),
+        lambda starts: next(entry for entry in run_tables.TABLES if entry.name == "table_2").make(starts.clusters),
     ),
 )

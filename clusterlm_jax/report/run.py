@@ -15,6 +15,8 @@ from clusterlm_jax.report.words import REDUCERS
 
 Curve = Mapping[int, float]  # epoch -> value, epochs ascending
 Key = tuple[str, str, str, str, str]  # split, layer, label, reducer, score
+# Scores of the states as they are, without a clustering of the run's reducer.
+WITHOUT_REDUCER = ("knn_", "variance_", "across", "probe_", "silhouette", "nc1", "tree_", "within_input_")
 
 
 class NotRun(Exception):
@@ -183,7 +185,7 @@ class Run:
     def key(self, score: str, label: str, split: str, layer: str, reducer: str | None = None) -> Key:
         """The key of a curve, with the run's own reducer unless one is named."""
         if reducer is None:
-            reducer = "none" if score.startswith(("knn_", "variance_")) else self.reducer
+            reducer = "none" if score.startswith(WITHOUT_REDUCER) else self.reducer
         return split, layer, label, reducer, score
 
     def _task_f1_cells(self, reducer: str) -> dict[tuple[str, int], float]:

@@ -19,6 +19,20 @@ LABEL_WORDS = {
 }
 SPLIT_WORDS = {"training_subset": "training subset", "validation": "validation"}
 SCORE_WORDS = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
+INSTRUMENT_WORDS = {
+    "across": "neighbours of other distributions",
+    "across_same_input": "the same, with the same input symbol",
+    "across_other_input": "the same, with another input symbol",
+    "probe_validation": "linear probe, validation instructions",
+    "probe_training": "linear probe, training instructions",
+    "within_input_f1": "inside an input symbol, F1",
+    "within_input_ari": "inside an input symbol, ARI",
+    "within_input_ami": "inside an input symbol, AMI",
+    "tree_f1": "Ward's tree, best F1 of all cuts",
+    "tree_clusters": "Ward's tree, clusters of that cut",
+    "silhouette": "silhouette",
+    "nc1": "variability within over between (NC1)",
+}
 
 
 def layer_words(layer: str) -> str:

@@ -36,9 +36,10 @@ class SeedEnd:
 
     Attributes:
       step: optimiser steps so far.
-      metrics: `training_loss` over all real tokens of the epoch (with dropout, as trained on; without, at epoch 0),
-        and for each split with instances `_loss` (nats, of the output token), `_sequence_loss` (nats, of all tokens),
-        `_accuracy`, and `_identity_accuracy` where a task identity has several outputs for an input.
+      metrics: `training_loss` over all real tokens of the epoch, or over the output tokens where `TrainSpec.loss` says
+        so (with dropout, as trained on; without, at epoch 0), and for each split with instances `_loss` (nats, of the
+        output token), `_sequence_loss` (nats, of all tokens), `_accuracy`, and `_identity_accuracy` where a task
+        identity has several outputs for an input.
       hidden: the hidden states of both splits and of the training reference, where the epoch is one to analyse.
     """
 
@@ -101,7 +102,7 @@ class Trainer:
         axis = steps.axis_of(spec)
         self._initial, self._trainable = initial, trainable
         self._steps = steps.training_program(model, spec, trainable, axis)
-        self._untrained_losses = steps.losses_program(model, axis)
+        self._untrained_losses = steps.losses_program(model, spec.loss, axis)
         self._splits = filled_splits(self._datasets)
         self._reader = Reader(model, self._datasets, axis)
 

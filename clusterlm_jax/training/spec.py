@@ -9,6 +9,7 @@ from clusterlm_jax.data.batching import UNITS
 from clusterlm_jax.records import FINAL_NORM, UserError
 
 SEED_AXES = ("auto", "vmap", "map")
+LOSSES = ("sequence", "output")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,9 @@ class TrainSpec:
     epochs: int = 200
     batch_size: int = 32  # instances; not in the paper
     batch_unit: str = "instance"  # or "instruction": each drawn with all its mappings, for a fraction of the work
+    # Tokens whose cross-entropy is brought down: "sequence" is every next token (the paper's), "output" is the output
+    # token alone. The metric `training_loss` is the mean over the same tokens; the other metrics do not change.
+    loss: str = "sequence"
     learning_rate: float = 1e-4  # of AdamW, annealed to 0 along a cosine over all steps
     weight_decay: float = 0.01  # not in the paper; the default of the usual AdamW
     max_gradient_norm: float = 1.0
@@ -36,6 +40,8 @@ class TrainSpec:
                 raise UserError(f"{self.section}.{name} is {getattr(self, name)}; it must be at least 1.")
         if self.batch_unit not in UNITS:
             raise UserError(f"{self.section}.batch_unit is {self.batch_unit!r}; allowed: {', '.join(UNITS)}.")
+        if self.loss not in LOSSES:
+            raise UserError(f"{self.section}.loss is {self.loss!r}; allowed: {', '.join(LOSSES)}.")
         if self.seed_axis not in SEED_AXES:
             raise UserError(f"{self.section}.seed_axis is {self.seed_axis!r}; allowed: {', '.join(SEED_AXES)}.")
         for name in ("learning_rate", "max_gradient_norm"):
@@ -54,7 +60,7 @@ class PretrainSpec(TrainSpec):
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneSpec(TrainSpec):
-    """How a model is aligned; table 8 gives the epochs and the learning rate of all training there (F.1)."""
+    """How a model is aligned; the paper gives neither epochs nor a rate (F.1), so the defaults are table 4's."""
 
     section: ClassVar[str] = "finetune"
 

@@ -20,8 +20,8 @@ from clusterlm_jax.training.state import Course, Trainable, TrainState, optimise
 class StepMetrics(NamedTuple):
     """Sums with their counts: divided once, by whoever adds them up."""
 
-    loss: jax.Array  # nats, summed over the real next tokens
-    tokens: jax.Array
+    loss: jax.Array  # nats, summed over the tokens that count
+    tokens: jax.Array  # how many count
 
 
 class Reading(NamedTuple):
@@ -49,6 +49,18 @@ def sequence_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
     return StepMetrics(loss, next_weight.sum() + 2 * there.sum())
 
 
+def output_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
+    """Each instance predicts its output token; its instruction and its input are given, not learned."""
+    logits_NV, there = logits_RTV[batch.row_N, batch.column_N], batch.row_N >= 0
+    outputs = optax.softmax_cross_entropy_with_integer_labels(logits_NV, batch.output_N)
+    return StepMetrics(jnp.where(there, outputs, 0).sum(), there.sum())
+
+
+def training_loss(loss: str, logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
+    """The loss that training brings down, `TrainSpec.loss`."""
+    return output_loss(logits_RTV, batch) if loss == "output" else sequence_loss(logits_RTV, batch)
+
+
 def train_step(
     model: GPT2,
     spec: TrainSpec,
@@ -69,7 +81,7 @@ def train_step(
             rngs={"dropout": jax.random.fold_in(course.key, state.step)},
             mutable=[HIDDEN] if capture else [],
         )
-        metrics = sequence_loss(logits, batch)
+        metrics = training_loss(spec.loss, logits, batch)
         return metrics.loss / jnp.maximum(metrics.tokens, 1), (metrics, logits, hidden)
 
     gradients, (metrics, logits, hidden) = jax.grad(loss_of, has_aux=True)(state.params)
@@ -126,9 +138,9 @@ def over_seeds(step: Callable, axis: str) -> Callable:
     return jax.vmap(step) if axis == "vmap" else lambda *stacked: jax.lax.map(lambda one: step(*one), stacked)
 
 
-def loss_step(model: GPT2, params, batch: Batch) -> StepMetrics:
+def loss_step(model: GPT2, loss: str, params, batch: Batch) -> StepMetrics:
     """The training loss of a batch without dropout and without learning from it."""
-    return sequence_loss(model.apply({"params": params}, batch), batch)
+    return training_loss(loss, model.apply({"params": params}, batch), batch)
 
 
 # Trainings that differ in their data or their initial parameters alone share their programs, compiled once.
@@ -141,9 +153,11 @@ def training_program(model: GPT2, spec: TrainSpec, trainable: Trainable | None, 
 
 
 @cache
-def losses_program(model: GPT2, axis: str) -> Callable:
+def losses_program(model: GPT2, loss: str, axis: str) -> Callable:
     """(params, batches stacked [step, ...]) -> the loss of every step without learning, of several seeds, compiled."""
-    return jax.jit(over_seeds(lambda params, batches: jax.lax.map(partial(loss_step, model, params), batches), axis))
+    return jax.jit(
+        over_seeds(lambda params, batches: jax.lax.map(partial(loss_step, model, loss, params), batches), axis)
+    )
 
 
 @cache

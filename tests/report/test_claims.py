@@ -90,6 +90,8 @@ OPPOSITES = {
     "Hard examples": only(lambda row, paper: 0.5, score="hard_with_own"),
     "similar instructions alone": only(lambda row, paper: 0.9, label="regrouped_task"),
     "learns to identify tasks": only(lambda row, paper: paper if row.epoch > 4 else 0.15, label="task", score="f1"),
+    "from different distributions": only(lambda row, paper: 0.15, score="across", label="task"),
+    "nested": only(lambda row, paper: 5.0, score="tree_clusters", label="distribution"),
     "persist": only(lambda row, paper: paper if row.epoch <= 5 else 0.5 * paper, label="task", split="validation"),
     "nearest training neighbours": only(
         lambda row, paper: 0.1 + 0.01 * row.epoch if row.layer == "0" else 0.1, score="knn_accuracy"

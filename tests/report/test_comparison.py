@@ -57,8 +57,16 @@ def lines(axes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def test_every_file_is_written(root):
     figures = {"figure_training.png", "figure_correlation.png"}
     assert {path.name for path in (root / "figures").iterdir()} == figures
-    names = {entry.name for entry in comparison.TABLES}
+    names = {entry.name for entry in (comparison.SETTINGS, *comparison.TABLES)}
     assert {path.name for path in (root / "tables").iterdir()} == {f"{n}.{s}" for n in names for s in ("md", "csv")}
+
+
+def test_settings_that_differ_are_told(root):
+    rows = table(root, "table_settings")
+    assert {key: (row["narrow"], row["wide"], row["never"]) for key, row in rows.items()} == {
+        "seeds": ("[0, 1, 2]", "[0]", ""),
+        "train.epochs": ("None", "16", ""),
+    }
 
 
 def test_the_page_links_to_every_run_s_own_and_says_what_was_not_run(root):

@@ -12,7 +12,7 @@ from clusterlm_jax.report import figures
 from clusterlm_jax.report.nulls import NULLS, null_curves, null_values
 from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import Run
-from clusterlm_jax.report.tables import TABLES
+from clusterlm_jax.report.run_tables import TABLES
 from tests.report.work_directories import (
     NULL_LABELS,
     SYMBOLS,

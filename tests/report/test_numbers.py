@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from clusterlm_jax.records import SPLITS, ScoreRow, layer_names
-from clusterlm_jax.report import tables
+from clusterlm_jax.report import run_tables, tables
 from clusterlm_jax.report.correlation import correlations
 from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import NotRun, Run
@@ -73,7 +73,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def make(run: Run, name: str) -> tables.Table:
-    (entry,) = (entry for entry in tables.TABLES if entry.name == name)
+    (entry,) = (entry for entry in run_tables.TABLES if entry.name == name)
     return entry.make(run)
 
 

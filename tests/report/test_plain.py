@@ -30,11 +30,13 @@ def lost_altogether(row: ScoreRow) -> float:
 
 
 def test_as_in_the_paper(tmp_path):
-    clusters, surface, why, _, finer, hard, neighbours = told(tmp_path, like_the_paper)
+    clusters, surface, across, why, _, finer, hard, neighbours = told(tmp_path, like_the_paper)
     assert "at most 0.92 at the last epoch (layer 3), after 0.15 at epoch 0" in clusters
     assert "are seen in them" in clusters
     assert "bag of instruction symbols 0.30, untrained model 0.15, distributions dealt anew 0.25" in surface
     assert "similar instructions do not explain it" in surface
+    assert "92% of a validation instance's nearest training instances of other distributions share its task" in across
+    assert "(epoch 0: 15%; by chance 10%)" in across and "accuracy 0.92 (control task 0.25)" in across
     assert "the input symbol explains 0.20 to 0.53" in why
     assert "reach an F1 of 0.92 (layer 3)" in finer
     assert "80% are clustered with their own task rather than their original's, 10% the other way round" in hard
@@ -58,7 +60,7 @@ def test_surface_that_scores_as_much_is_not_explained_away(tmp_path):
     ],
 )
 def test_what_the_paper_does_not_say(tmp_path, value, words):
-    clusters, _, _, beneath, *_ = told(tmp_path, value)
+    clusters, _, _, _, beneath, *_ = told(tmp_path, value)
     assert "are not seen in them" in clusters
     assert words in beneath
 

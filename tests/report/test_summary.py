@@ -9,8 +9,8 @@ import pytest
 
 from clusterlm_jax.records import ScoreRow
 from clusterlm_jax.report.reading import mean_run, read_runs
+from clusterlm_jax.report.run_tables import TABLES
 from clusterlm_jax.report.summary import WORDS, spread, summary
-from clusterlm_jax.report.tables import TABLES
 from tests.report.work_directories import like_the_paper, metric_records, write_metrics, write_rows, write_run
 
 LAST = {depth: 0.15 + 0.77 * (0.4 + 0.6 * depth) for depth in (1 / 3, 2 / 3, 1)}  # of t-SNE, by depth of the block

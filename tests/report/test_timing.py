@@ -10,7 +10,7 @@ import pytest
 from clusterlm_jax.records import ScoreRow
 from clusterlm_jax.report.reading import mean_run, read_runs
 from clusterlm_jax.report.run import NotRun
-from clusterlm_jax.report.tables import TABLES
+from clusterlm_jax.report.run_tables import TABLES
 from clusterlm_jax.report.timing import NEVER, figure_timing, half_rise, spacing
 from tests.report.work_directories import (
     like_the_paper,

@@ -20,6 +20,10 @@ REDUCERS = ("none", "tsne", "input_removed")
 NULL_LABELS = ("shuffled_task", "shuffled_distribution", "shuffled_distribution_mapping", "regrouped_task")
 SCORES = ("f1", "ari", "ami")
 NEIGHBOURS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
+ACROSS = ("across", "across_same_input", "across_other_input")
+PROBE = ("probe_validation", "probe_training")
+WITHIN = ("within_input_f1", "within_input_ari", "within_input_ami")
+TREE_CLUSTERS = {"task": 10.0, "distribution": 21.0, "distribution_mapping": 105.0, "input": 24.0}
 SYMBOLS = "null/symbols"
 Value = Callable[[ScoreRow], float]
 
@@ -30,6 +34,8 @@ def like_the_paper(row: ScoreRow, epochs: int = 9, blocks: int = 3) -> float:
     By surface alone little is found; seeds differ, more on the training subset. Task clusters come one epoch before the
     accuracy.
     """
+    if row.score == "tree_clusters":
+        return TREE_CLUSTERS.get(row.label, 50.0)
     if row.label.startswith("shuffled_"):
         return 0.1
     if row.label.startswith("regrouped_"):
@@ -43,6 +49,8 @@ def like_the_paper(row: ScoreRow, epochs: int = 9, blocks: int = 3) -> float:
     progress = (1 - depth) * steady + depth * abrupt  # the higher, the more it moves with the accuracy
     if row.score == "variance_share":
         return {"input": 0.7 - 0.5 * depth * progress, "task": 0.1 + 0.5 * depth * progress}.get(row.label, 0.3)
+    if row.score == "tree_f1" and row.label == "input":
+        return 0.3
     if row.score.startswith("hard_with_"):
         return 0.1 + 0.7 * progress * depth if row.score == "hard_with_own" else 0.6 - 0.5 * progress * depth
     ceiling = 0.92 if row.split == "validation" else 0.88
@@ -80,9 +88,15 @@ def _clusterings(split: str) -> list[tuple[str, str, str]]:
 
 def _others(split: str) -> list[tuple[str, str, str]]:
     rows = [(label, "none", "variance_share") for label in (*LABELS, "position")]
+    rows += [(label, "none", score) for label in ("task", "shuffled_task") for score in ACROSS]
+    rows += [(label, "none", score) for label in LABELS for score in ("silhouette", "nc1", "tree_f1", "tree_clusters")]
+    for null in ("shuffled_task", "regrouped_task"):
+        rows += [(null, "none", score) for score in ("silhouette", "tree_f1", *WITHIN)]
+    rows += [("task", "none", score) for score in WITHIN]
     if split == "validation":
         rows += [(label, "none", score) for label, score in NEIGHBOURS]
         rows += [(label, "none", "knn_percentage") for label in ("shuffled_task", "regrouped_task")]
+        rows += [(label, "none", score) for label in ("task", "regrouped_task") for score in PROBE]
     return rows
 
 

@@ -149,7 +149,7 @@ def alone(dataset, other) -> dict[int, list]:
 
 @pytest.mark.parametrize("axis", ["vmap", "map"])
 def test_a_seed_in_company_takes_the_course_it_takes_alone(dataset, other, alone, axis):
-    """After three epochs (39 and 42 steps) losses agree to 1e-5 and hidden states, of values up to 3, to 1e-4.
+    """After three epochs (39 and 42 steps) losses agree to 1e-5 of their size and hidden states, up to 3, to 1e-4.
 
     Steps of padding that were taken, a schedule that ended with the longer seed's, or another's dropout move the states
     by .3 and more.
@@ -160,7 +160,7 @@ def test_a_seed_in_company_takes_the_course_it_takes_alone(dataset, other, alone
     for seed in (3, 4):
         for ours, theirs in zip(together[seed], alone[seed], strict=True):
             assert ours.step == theirs.step
-            assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-5)
+            assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5, abs=1e-5)
         for ours, theirs in zip(together[seed][-1].hidden, alone[seed][-1].hidden, strict=True):
             assert (ours.seed, ours.split) == (seed, theirs.split)
             np.testing.assert_allclose(ours.hidden_LND, theirs.hidden_LND, atol=1e-4)

@@ -14,10 +14,10 @@ import pytest
 from clusterlm_jax.data.batching import TrainingBatches
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.records import Batch
+from clusterlm_jax.records import Batch, UserError
 from clusterlm_jax.training.spec import TrainSpec
 from clusterlm_jax.training.state import TrainState, course, initial_state
-from clusterlm_jax.training.steps import read_step, sequence_loss, train_step, train_steps
+from clusterlm_jax.training.steps import loss_step, output_loss, read_step, sequence_loss, train_step, train_steps
 
 SPEC = GPT2Spec(layers=2, heads=2, hidden_dim=16, positions=32, dropout=0.0)
 STEPS = 50
@@ -138,3 +138,47 @@ def test_steps_learn(dataset):
         state, metrics, _ = step(course(0, STEPS), state, bench.batch(0))
         losses.append(float(metrics.loss / metrics.tokens))
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_output_loss_is_that_of_the_output_tokens(dataset):
+    """Of the instances that are there: row -1 marks an empty slot."""
+    bench = make_bench(dataset)
+    there_N = np.arange(12) < 9
+    batch = bench.batch(0)
+    batch = dataclasses.replace(batch, row_N=np.where(there_N, batch.row_N, -1))
+    read = read_step(bench.model, bench.state.params, batch)
+    found = loss_step(bench.model, "output", bench.state.params, batch)
+    assert int(found.tokens) == there_N.sum()
+    assert float(found.loss) == pytest.approx(float(read.loss_N[there_N].sum()), rel=1e-5)
+
+
+def test_the_gradient_of_the_output_loss_knows_no_targets_in_the_instruction(dataset):
+    """It is zero but at the input tokens, which predict the outputs; that of whole sequences is not."""
+    bench = make_bench(dataset)
+    batch = bench.batch(0)
+    logits_RTV = bench.model.apply({"params": bench.state.params}, batch)
+    elsewhere_RT = np.ones(batch.tokens_RT.shape, bool)
+    elsewhere_RT[batch.row_N, batch.column_N] = False
+    moved = {
+        loss: np.abs(jax.grad(lambda logits, loss=loss: loss(logits, batch).loss)(logits_RTV))[elsewhere_RT].max()
+        for loss in (output_loss, sequence_loss)
+    }
+    assert moved[output_loss] == 0 < moved[sequence_loss]
+
+
+def test_training_follows_the_loss_of_its_spec(dataset):
+    """Other targets in the instructions: the step is another one for whole sequences, the same for outputs."""
+    bench = make_bench(dataset)
+    batch = bench.batch(0)
+    other = dataclasses.replace(batch, weight_RT=2 * batch.weight_RT, prefix_N=np.zeros_like(batch.prefix_N))
+    for loss in ("output", "sequence"):
+        step = jax.jit(partial(train_step, bench.model, dataclasses.replace(bench.spec, loss=loss)))
+        (one, metrics, _), (two, _, _) = (step(course(0, STEPS), bench.state, given) for given in (batch, other))
+        assert (int(metrics.tokens) == 12) == (loss == "output")
+        pairs = zip(jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True)
+        assert all(map(np.array_equal, *zip(*pairs, strict=True))) == (loss == "output")
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(UserError, match=r"train.loss is 'input'; allowed: sequence, output\."):
+        TrainSpec(loss="input")
