@@ -80,6 +80,7 @@ def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
     config.eval.every = 10  # 3 analyses: untrained, halfway, at the end
     config.eval.tsne_iterations = 500
     config.eval.jobs = ("raw", "tsne", "knn", "across")
+    config.eval.labels = ("task",)
     config.grid = ("|".join(f"run_{number:02}: {settings}" for number, settings in enumerate(design(), start=1)),)
     if "quick" in forms:
         config.train.epochs = 10

@@ -32,7 +32,7 @@ def contingency(labels_true: np.ndarray, labels_pred: np.ndarray) -> np.ndarray:
 
 
 def f1_matched(table_CK: np.ndarray) -> float:
-    f1_CK = f1_of_cells(table_CK)
+    f1_CK = _f1_of_cells(table_CK)
     # All F1 of a matching, so weighted, are worth less than one instance: they decide between equal ones only.
     class_, cluster = linear_sum_assignment(table_CK + f1_CK / (len(table_CK) + 1), maximize=True)
     return float(f1_CK[class_, cluster].sum() / len(table_CK))
@@ -41,11 +41,11 @@ def f1_matched(table_CK: np.ndarray) -> float:
 def f1_majority(table_CK: np.ndarray) -> float:
     majority_CK = table_CK == table_CK.max(axis=0)
     by_class_CC = table_CK @ (majority_CK / majority_CK.sum(axis=0)).T
-    return float(np.diag(f1_of_cells(by_class_CC)).mean())
+    return float(np.diag(_f1_of_cells(by_class_CC)).mean())
 
 
 def f1_max_overlap(table_CK: np.ndarray) -> float:
-    return float(np.average(f1_of_cells(table_CK).max(axis=1), weights=table_CK.sum(axis=1)))
+    return float(np.average(_f1_of_cells(table_CK).max(axis=1), weights=table_CK.sum(axis=1)))
 
 
 def f1_pairwise(table_CK: np.ndarray) -> float:
@@ -89,7 +89,7 @@ def score_all(labels_true: np.ndarray, labels_pred: np.ndarray, scores: Sequence
     }
 
 
-def f1_of_cells(table_CK: np.ndarray) -> np.ndarray:
+def _f1_of_cells(table_CK: np.ndarray) -> np.ndarray:
     """F1 of every class with every cluster, 2 n_ck / (n_c + n_k)."""
     size = table_CK.sum(axis=1, keepdims=True) + table_CK.sum(axis=0, keepdims=True)
     return np.divide(2 * table_CK, size, out=np.zeros(table_CK.shape), where=size > 0)

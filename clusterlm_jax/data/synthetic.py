@@ -100,7 +100,7 @@ def fixed_distribution_counts(
 ) -> list[int]:
     """How many instruction distributions each regular task has where the spec gives their sums (table 2).
 
-    Every assignment with these sums is equally likely, as if the free draw were repeated until the sums came out.
+    Every assignment with these sums is equally likely, as if the counts were drawn freely until the sums came out.
 
     Raises:
       UserError: if these tasks have no such assignment.

@@ -54,7 +54,8 @@ def _random_16_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     `jax.random.bits` (threefry) cost a fifth of a training step on a CPU. Dropout does not need its guarantees; the
     hash is Wellons' lowbias32 (github.com/skeeto/hash-prospector), which fuses into the products around it.
     """
-    first, second = jax.random.key_data(key)
+    words = jax.random.key_data(key)  # two of them, or four of the generators made for accelerators
+    first, second = words[0], words[-1]
     index = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     return _hash(_hash(index ^ first) + second) >> 16
 

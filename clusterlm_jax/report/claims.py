@@ -115,7 +115,8 @@ CLAIMS = (
         rule=(
             "At the last epoch, in the top block, neighbours of other distributions share the task, and a linear probe "
             f"tells it of distributions it never saw, each over {MARGIN} above all its null baselines: chance or the "
-            "control task, the untrained model's best block, and the instructions' symbols without a model."
+            "control task, the untrained model's best block, the input symbol alone (layer 0), and the instructions' "
+            "symbols without a model."
         ),
         measure=instruments.across_distributions,
     ),

@@ -16,11 +16,11 @@ from clusterlm_jax.report.measures import MARGIN, Finding
 from clusterlm_jax.report.nulls import NULLS, null_curves
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.style import ROOM_FOR_NULLS, grid, layer_legend
-from clusterlm_jax.report.words import LABEL_WORDS
+from clusterlm_jax.report.words import LABEL_WORDS, SHORT_REDUCERS
 
 SPLIT = "validation"
 PANELS = (
-    ("f1", "(a) KMeans: task F1"),
+    ("f1", "(a) KMeans ({reducer}):\ntask F1"),
     ("across", "(b) neighbours of other\ndistributions: same task"),
     ("across_same_input", "(c) of these, among those\nwith the same input symbol"),
     ("across_other_input", "(d) of these, among those\nwith another input symbol"),
@@ -41,7 +41,7 @@ def figure_instruments(run: Run) -> Figure:
     figure.subplots_adjust(hspace=0.75)
     for panel, (score, title) in zip(axes.flat, PANELS, strict=True):
         layer_curves(panel, run, score, "task", SPLIT)
-        panel.set_title(title, loc="left")
+        panel.set_title(title.format(reducer=SHORT_REDUCERS[run.reducer]), loc="left")
     for panel in axes[-1]:
         panel.set_xlabel("epoch")
     layer_legend(figure, run)
@@ -59,7 +59,8 @@ def across_distributions(run: Run) -> Finding:
         nulls = {name: curve[last] for name, curve in null_curves(run, score, "task", SPLIT).items() if last in curve}
         if not nulls:
             raise NotRun("the null baselines have not been scored")
-        seen.append(by_layer[-1] > max(nulls.values()) + MARGIN)
+        # Tasks share inputs unevenly, so the input symbol alone (layer 0) may score a little above chance.
+        seen.append(by_layer[-1] > max(by_layer[0], *nulls.values()) + MARGIN)
         series = ", ".join(f"{value:.2f}" for value in by_layer)
         numbers.append(
             f"{words}, validation, epoch {last}, layers 0 to {run.top}: {series}; "
