@@ -23,6 +23,9 @@ SPEC = GPT2Spec(layers=2, heads=2, hidden_dim=16, positions=32, dropout=0.1)
 VOCABULARY = 12 + 9 + 2
 
 
+SLOW = 1e-3  # a rate at which rounding grows little: Adam turns the rounding of a gradient near 0 into a whole step
+
+
 def make_trainer(data: Dataset | dict[int, Dataset], analysed=(), **train) -> Trainer:
     """A trainer of one dataset with seed 0, or of several by seed."""
     datasets = data if isinstance(data, dict) else {0: data}
@@ -142,25 +145,29 @@ def other() -> Dataset:
 
 @pytest.fixture(scope="module")
 def alone(dataset, other) -> dict[int, list]:
-    """Two epochs of each seed, trained alone."""
-    trainers = {seed: make_trainer({seed: data}, analysed=(2,)) for seed, data in ((3, dataset), (4, other))}
-    return {seed: hidden_and_metrics(trainer, epochs=2)[seed] for seed, trainer in trainers.items()}
+    """Three epochs of each seed, trained alone."""
+    trainers = {
+        seed: make_trainer({seed: data}, analysed=(3,), learning_rate=SLOW) for seed, data in ((3, dataset), (4, other))
+    }
+    return {seed: hidden_and_metrics(trainer, epochs=3)[seed] for seed, trainer in trainers.items()}
 
 
 @pytest.mark.parametrize("axis", ["vmap", "map"])
 def test_a_seed_in_company_takes_the_course_it_takes_alone(dataset, other, alone, axis):
-    """After two epochs (26 and 28 steps) losses agree to 1e-5 of their size, and hidden states (up to 3) to 1e-4.
+    """After three epochs (39 and 42 steps) losses agree to 1e-5 and hidden states, of values up to 3, to 1e-4.
 
     Steps of padding that were taken, a schedule that ended with the longer seed's, or another's dropout move the states
-    far more. Later, rounding grows as in any training.
+    by .3 and more.
     """
     assert len(other.splits["training"]) // 12 != len(dataset.splits["training"]) // 12  # steps of padding
     assert len(other.splits["validation"]) != len(dataset.splits["validation"])
-    together = hidden_and_metrics(make_trainer({3: dataset, 4: other}, analysed=(2,), seed_axis=axis), epochs=2)
+    together = hidden_and_metrics(
+        make_trainer({3: dataset, 4: other}, analysed=(3,), seed_axis=axis, learning_rate=SLOW), epochs=3
+    )
     for seed in (3, 4):
         for ours, theirs in zip(together[seed], alone[seed], strict=True):
             assert ours.step == theirs.step
-            assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
+            assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-5)
         for ours, theirs in zip(together[seed][-1].hidden, alone[seed][-1].hidden, strict=True):
             assert (ours.seed, ours.split) == (seed, theirs.split)
             np.testing.assert_allclose(ours.hidden_LND, theirs.hidden_LND, atol=1e-4)
