@@ -41,7 +41,10 @@ What this cannot tell:
 `configs/what_decides.py:quick` is a corner with ordinary axes: loss and distributions in all four combinations, ten
 epochs each.
 
-Results: not run yet.
+Results (seed 0, 2 cores, 14 minutes beside other work, 2026-11-21): no factor moves task F1 by KMeans by more than .10.
+The neighbours of other distributions follow how well the tasks are learned: the loss of the whole sequence lowers them
+by .28 and the accuracy by .34; fewer tasks to an input raise them by .23 and .18, the larger initial scale by .20 and
+.09. docs/results.md has the table.
 """
 
 from pathlib import Path
