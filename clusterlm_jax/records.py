@@ -155,7 +155,13 @@ class HiddenStates:
     split: str
 
 
-INSTRUMENTS = ("across", "probe", "geometry", "tree", "within_input")  # ours; no number of clusters is given to them
+INSTRUMENTS = (
+    "across",
+    "probe",
+    "geometry",
+    "tree",
+    "within_input",
+)  # ours; none is told how many tasks there are in all
 JOBS = ("raw", "tsne", "knn", "residual", *INSTRUMENTS)
 
 

@@ -51,8 +51,8 @@ class Dropout(nn.Module):
 def _random_16_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Random numbers from 0 to 65535 that follow from the key: each element's index, hashed with both its halves.
 
-    `jax.random.bits` (threefry) cost a fifth of a training step on a CPU. Dropout does not need its guarantees; the
-    hash is Wellons' lowbias32 (github.com/skeeto/hash-prospector), which fuses into the products around it.
+    `jax.random.bits` (threefry) is slow on a CPU, and dropout does not need its guarantees. The hash is
+    Wellons' lowbias32 (github.com/skeeto/hash-prospector), which fuses into the products around it.
     """
     words = jax.random.key_data(key)  # two of them, or four of the generators made for accelerators
     first, second = words[0], words[-1]

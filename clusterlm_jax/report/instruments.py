@@ -1,4 +1,4 @@
-"""The instruments that are given no number of clusters: how they are drawn and judged (ours; see `analysis`).
+"""The instruments beside KMeans with k = number of tasks: how they are drawn and judged (ours; see `analysis`).
 
 The paper's claim is that instances *from different distributions* are clustered together by their task (3.2). KMeans
 with k = number of tasks mixes that with whatever else the states vary with. These ask it directly.

@@ -224,7 +224,7 @@ TABLES = (
     ),
     TableEntry(
         "table_instruments",
-        "Instruments without a number of clusters",
+        "Instruments beside KMeans",
         "On the raw states. For neighbours of other distributions, the label shuffled-task is what chance gives; for "
         "the linear probe, regrouped-task is the control task; for the other scores both are null labels. By "
         "distribution-mapping, the tree scores .5 where each instance is a cluster of its own: that label has three.",
