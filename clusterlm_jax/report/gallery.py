@@ -94,8 +94,8 @@ FIGURES = (
         "the paper's measure; the others are not told how many tasks there are. (b) to (d): the share of an "
         "instance's ten nearest training instances with its task, when its own distribution is left out. (e): a linear "
         "probe for the task, tested on distributions it never saw. (f) to (h): clusters and distances by task; "
-        "(f) knows how many tasks each input symbol has. Look at whether a curve leaves its grey lines; those of the probe are the control task and the untrained model."
-        + NULL_LINES_CAPTION,
+        "(f) knows how many tasks each input symbol has. Look at whether a curve leaves its "
+        "grey lines; those of the probe are the control task and the untrained model." + NULL_LINES_CAPTION,
         lambda run, spec: figure_instruments(run),
     ),
     FigureEntry(
