@@ -109,7 +109,8 @@ def measure(directory: Path) -> dict[str, float]:
     """Loads a checkpoint, once, in this process; bytes and seconds."""
     import jax
 
-    from clusterlm_jax.models import formats, pretrained
+    from clusterlm_jax.models.pretrained import formats
+    from clusterlm_jax.models.pretrained import loading as pretrained
 
     files = formats.find(directory)
     if files[0].suffix == ".bin":

@@ -21,8 +21,8 @@ from safetensors.numpy import save_file
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-from clusterlm_jax.data.natural import NaturalSpec, compose
-from clusterlm_jax.models import pretrained
+from clusterlm_jax.data.natural.prompts import NaturalSpec, compose
+from clusterlm_jax.models.pretrained import loading as pretrained
 
 VOCABULARY = 32_000
 BOS = "<s>"

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.data.natural import NaturalSpec
+from clusterlm_jax.data.natural.prompts import NaturalSpec
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.extraction.spec import ExtractSpec
 from clusterlm_jax.models.spec import GPT2Spec

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from clusterlm_jax.analysis.across import ACROSS_SCORES, across_scores
 from clusterlm_jax.analysis.clustering import kmeans, seed_of, tsne
-from clusterlm_jax.analysis.geometry import GEOMETRY_SCORES, distances, nc1, silhouette
-from clusterlm_jax.analysis.hard import HARD_SCORES, hard_scores
-from clusterlm_jax.analysis.neighbours import nearest, neighbour_scores
+from clusterlm_jax.analysis.instruments.across import ACROSS_SCORES, across_scores
+from clusterlm_jax.analysis.instruments.geometry import GEOMETRY_SCORES, distances, nc1, silhouette
+from clusterlm_jax.analysis.instruments.hard import HARD_SCORES, hard_scores
+from clusterlm_jax.analysis.instruments.neighbours import nearest, neighbour_scores
+from clusterlm_jax.analysis.instruments.probe import PROBE_SCORES, probe_scores
+from clusterlm_jax.analysis.instruments.tree import TREE_SCORES, best_cut, ward
+from clusterlm_jax.analysis.instruments.variance import variance_share, without_group_means
+from clusterlm_jax.analysis.instruments.within_input import WITHIN_SCORES, within_input_scores
 from clusterlm_jax.analysis.nulls import NULL_SCORES, draw, null_scores, null_task_share, nulls_of, task_nulls_of
-from clusterlm_jax.analysis.probe import PROBE_SCORES, probe_scores
 from clusterlm_jax.analysis.scores import SCORES, score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.analysis.tree import TREE_SCORES, best_cut, ward
-from clusterlm_jax.analysis.variance import variance_share, without_group_means
-from clusterlm_jax.analysis.within_input import WITHIN_SCORES, within_input_scores
 from clusterlm_jax.records import INSTRUMENTS, Cell, HiddenReader, ScoreRow, UserError, write_atomically
 
 REFERENCE, QUERIES, HARD = "training", "validation", "training_subset"  # the last holds the hard examples

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from clusterlm_jax.analysis.neighbours import task_share
+from clusterlm_jax.analysis.instruments.neighbours import task_share
 from clusterlm_jax.analysis.scores import score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
 

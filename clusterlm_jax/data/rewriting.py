@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from clusterlm_jax.data.natural import TASKS, NaturalSpec, read_task, read_wordings
+from clusterlm_jax.data.natural.prompts import TASKS, NaturalSpec, read_task, read_wordings
 from clusterlm_jax.records import UserError, write_atomically
 
 PROMPT = "Rewrite 50 different expressions of {description}"

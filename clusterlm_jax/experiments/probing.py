@@ -20,15 +20,15 @@ from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.table import ScoreTable
-from clusterlm_jax.data import natural
+from clusterlm_jax.data.natural import prompts as natural
 from clusterlm_jax.data.surface import bag_of_words
 from clusterlm_jax.experiments import environment
 from clusterlm_jax.extraction import batches, hub
 from clusterlm_jax.extraction.reading import read_shards
 from clusterlm_jax.extraction.tokens import Tokenizer
-from clusterlm_jax.models import pretrained
-from clusterlm_jax.models.architectures import parameter_shapes
 from clusterlm_jax.models.gpt2 import parameter_count
+from clusterlm_jax.models.pretrained import loading as pretrained
+from clusterlm_jax.models.pretrained.architectures import parameter_shapes
 from clusterlm_jax.records import Cell, HiddenStates, Prompts, UserError, layer_names
 from clusterlm_jax.report import probing as page
 from clusterlm_jax.report.spec import ReportSpec

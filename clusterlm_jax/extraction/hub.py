@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from clusterlm_jax.models.formats import READERS
+from clusterlm_jax.models.pretrained.formats import READERS
 from clusterlm_jax.records import UserError
 
 REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")

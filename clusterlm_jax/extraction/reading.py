@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from clusterlm_jax.extraction.batches import PromptBatch
-from clusterlm_jax.models.architectures import read_states
+from clusterlm_jax.models.pretrained.architectures import read_states
 from clusterlm_jax.records import HiddenStates, layer_names, subset
 
 

@@ -19,8 +19,8 @@ from clusterlm_jax.analysis.cells import (
     keys_of,
     label_columns,
 )
-from clusterlm_jax.analysis.hard import HARD_SCORES
 from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.instruments.hard import HARD_SCORES
 from clusterlm_jax.analysis.nulls import NULL_LABELS
 from clusterlm_jax.analysis.scores import SCORES
 from clusterlm_jax.analysis.spec import AnalysisSpec

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from clusterlm_jax.data import rewriting
-from clusterlm_jax.data.natural import NaturalSpec, compose, read_wordings
+from clusterlm_jax.data.natural.prompts import NaturalSpec, compose, read_wordings
 
 # E.1 with table 10's description, letter by letter.
 PROMPT = "Rewrite 50 different expressions of Given a word in French, translate to English"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterlm_jax.data.natural import NaturalSpec, compose
+from clusterlm_jax.data.natural.prompts import NaturalSpec, compose
 from clusterlm_jax.records import layer_names
 from tests import tiny_tokenizer
 from tests.command_line import ROOT, environment

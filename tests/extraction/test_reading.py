@@ -9,8 +9,8 @@ import pytest
 from clusterlm_jax.extraction.batches import shards_of
 from clusterlm_jax.extraction.reading import read_shards
 from clusterlm_jax.extraction.spec import ExtractSpec
-from clusterlm_jax.models.architectures import read_states
-from clusterlm_jax.models.llama import Llama, LlamaSpec
+from clusterlm_jax.models.pretrained.architectures import read_states
+from clusterlm_jax.models.pretrained.llama import Llama, LlamaSpec
 from clusterlm_jax.records import layer_names
 
 TOLERANCE = 5e-5  # float32 noise

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from clusterlm_jax.models.architectures import model_of, read_states
+from clusterlm_jax.models.pretrained.architectures import model_of, read_states
 from clusterlm_jax.records import layer_names
 
 TOLERANCE = 5e-5  # float32 noise; a wrong epsilon, frequency or order of heads shows from 5e-4 up

@@ -34,7 +34,8 @@ import json, sys
 from pathlib import Path
 import jax, numpy as np
 from flax.traverse_util import flatten_dict
-from clusterlm_jax.models import architectures, pretrained
+from clusterlm_jax.models.pretrained import architectures
+from clusterlm_jax.models.pretrained import loading as pretrained
 
 tokens_BT = np.random.default_rng(0).integers(0, 60, (3, 24))
 last_B = np.array([23, 11, 0])

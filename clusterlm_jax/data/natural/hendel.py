@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clusterlm_jax.data.user_files import read_object
+from clusterlm_jax.data.natural.user_files import read_object
 from clusterlm_jax.records import UserError
 
 FORM = "one flat JSON object {input: output} of texts"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import cut_tree, fcluster
 
+from clusterlm_jax.analysis.instruments.tree import best_cut, ward
 from clusterlm_jax.analysis.nulls import draw
 from clusterlm_jax.analysis.scores import score_all
-from clusterlm_jax.analysis.tree import best_cut, ward
 from tests.analysis.constructed import (
     DISTRIBUTION_ONLY,
     DISTRIBUTIONS,

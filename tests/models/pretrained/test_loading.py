@@ -12,8 +12,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
-from clusterlm_jax.models import pretrained
-from clusterlm_jax.models.architectures import parameter_shapes
+from clusterlm_jax.models.pretrained import loading as pretrained
+from clusterlm_jax.models.pretrained.architectures import parameter_shapes
 from clusterlm_jax.records import UserError
 from tests.models import checkpoints
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
-from clusterlm_jax.analysis.geometry import distances, nc1, silhouette
+from clusterlm_jax.analysis.instruments.geometry import distances, nc1, silhouette
 from clusterlm_jax.analysis.nulls import draw
 from tests.analysis.constructed import (
     DISTRIBUTION_ONLY,

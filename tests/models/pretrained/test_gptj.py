@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from clusterlm_jax.models.architectures import model_of, parameter_shapes
+from clusterlm_jax.models.pretrained.architectures import model_of, parameter_shapes
 from clusterlm_jax.records import UserError
 from tests.models import parity
 from tests.models.parity import TOLERANCE, VOCABULARY

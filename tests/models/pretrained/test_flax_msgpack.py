@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from clusterlm_jax.models import flax_msgpack
+from clusterlm_jax.models.pretrained import flax_msgpack
 
 
 def encoded(tree: dict) -> bytes:

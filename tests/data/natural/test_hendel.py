@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterlm_jax.data.hendel import read_pairs, spread
+from clusterlm_jax.data.natural.hendel import read_pairs, spread
 from clusterlm_jax.records import UserError
 
 FILE = "translation/en_fr.json"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway
 
-from clusterlm_jax.analysis.variance import variance_share, without_group_means
+from clusterlm_jax.analysis.instruments.variance import variance_share, without_group_means
 
 RANDOM = np.random.default_rng(1)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterlm_jax.analysis.hard import hard_scores
+from clusterlm_jax.analysis.instruments.hard import hard_scores
 
 # Instances of tasks 0, 1 (regular) and 7 (hard, made from 1); -1 marks what is no hard example.
 TASK = [0, 0, 1, 1, 1, 1, 7, 7, 7, 7]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from clusterlm_jax.analysis.instruments.probe import PROBE_SCORES, halves, probe_scores
 from clusterlm_jax.analysis.nulls import regrouped
-from clusterlm_jax.analysis.probe import PROBE_SCORES, halves, probe_scores
 from tests.analysis.constructed import (
     DISTRIBUTION_ONLY,
     INPUT_COARSE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterlm_jax.models import rotary
-from clusterlm_jax.models.rotary import RopeScaling
+from clusterlm_jax.models.pretrained import rotary
+from clusterlm_jax.models.pretrained.rotary import RopeScaling
 
 LLAMA_3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 

@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from clusterlm_jax.data.natural import DIRECTORY, TASKS, NaturalSpec, compose, read_task
+from clusterlm_jax.data.natural.prompts import DIRECTORY, TASKS, NaturalSpec, compose, read_task
 
 TABLE_10 = """\
 Translation	French to English	Given a word in French, translate to English

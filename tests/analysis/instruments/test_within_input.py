@@ -9,9 +9,9 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
+from clusterlm_jax.analysis.instruments.within_input import WITHIN_SCORES, within_input_scores
 from clusterlm_jax.analysis.nulls import draw
 from clusterlm_jax.analysis.scores import score_all
-from clusterlm_jax.analysis.within_input import WITHIN_SCORES, within_input_scores
 from tests.analysis.constructed import (
     DISTRIBUTION_ONLY,
     INPUT_COARSE,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from clusterlm_jax.analysis.across import ACROSS_SCORES, across_scores
-from clusterlm_jax.analysis.neighbours import nearest, task_share
+from clusterlm_jax.analysis.instruments.across import ACROSS_SCORES, across_scores
+from clusterlm_jax.analysis.instruments.neighbours import nearest, task_share
 from tests.analysis.constructed import (
     DISTRIBUTION_ONLY,
     INPUT_COARSE,

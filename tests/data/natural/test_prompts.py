@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterlm_jax.data import natural
-from clusterlm_jax.data.natural import TASKS, NaturalSpec, compose, read_task
+from clusterlm_jax.data.natural import prompts as natural
+from clusterlm_jax.data.natural.prompts import TASKS, NaturalSpec, compose, read_task
 from clusterlm_jax.records import Prompts, UserError
 
 SMALL = NaturalSpec(wordings_per_task=3, mappings_per_task=4)
@@ -281,7 +281,7 @@ def test_statistics(prompts):
     }
 
 
-SCRIPT = "from clusterlm_jax.data.natural import *; print(digest(compose(NaturalSpec(), 7)))"
+SCRIPT = "from clusterlm_jax.data.natural.prompts import *; print(digest(compose(NaturalSpec(), 7)))"
 
 
 def test_same_bytes_in_any_process():

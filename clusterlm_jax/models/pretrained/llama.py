@@ -14,8 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from clusterlm_jax.models import rotary
 from clusterlm_jax.models.layers import Blocks, Dense, Sow, causal_attention, embed, read_last
+from clusterlm_jax.models.pretrained import rotary
 from clusterlm_jax.records import FINAL_NORM
 
 

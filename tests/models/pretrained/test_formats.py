@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from clusterlm_jax.models import formats
+from clusterlm_jax.models.pretrained import formats
 from clusterlm_jax.records import UserError
 
 TYPES = (np.float32, np.float16, ml_dtypes.bfloat16)

@@ -17,8 +17,8 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401 - gives numpy the type named bfloat16
 import numpy as np
 
-from clusterlm_jax.models import flax_msgpack
-from clusterlm_jax.models.flax_msgpack import PlacedArray
+from clusterlm_jax.models.pretrained import flax_msgpack
+from clusterlm_jax.models.pretrained.flax_msgpack import PlacedArray
 from clusterlm_jax.records import UserError
 
 DTYPES = ("float32", "float16", "bfloat16")

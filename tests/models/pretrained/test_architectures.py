@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from clusterlm_jax.models import architectures
-from clusterlm_jax.models.architectures import model_of, parameter_shapes, read_states
-from clusterlm_jax.models.gptj import GPTJ
-from clusterlm_jax.models.llama import Llama
-from clusterlm_jax.models.rotary import RopeScaling
+from clusterlm_jax.models.pretrained import architectures
+from clusterlm_jax.models.pretrained.architectures import model_of, parameter_shapes, read_states
+from clusterlm_jax.models.pretrained.gptj import GPTJ
+from clusterlm_jax.models.pretrained.llama import Llama
+from clusterlm_jax.models.pretrained.rotary import RopeScaling
 from clusterlm_jax.records import UserError
 
 # config.json of the paper's five models (SPEC 4), as far as it is not transformers' default.

@@ -18,9 +18,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from clusterlm_jax.models import formats, placement
-from clusterlm_jax.models.architectures import model_of, parameter_shapes
+from clusterlm_jax.models import placement
 from clusterlm_jax.models.layers import INITIAL_SCALE
+from clusterlm_jax.models.pretrained import formats
+from clusterlm_jax.models.pretrained.architectures import model_of, parameter_shapes
 from clusterlm_jax.records import UserError
 
 # The head, which is not built, and tables that older checkpoints carry along: causal masks, rotary frequencies.

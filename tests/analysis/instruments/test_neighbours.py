@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from clusterlm_jax.analysis.neighbours import majority, nearest, neighbour_scores
+from clusterlm_jax.analysis.instruments.neighbours import majority, nearest, neighbour_scores
 
 RANDOM = np.random.default_rng(3)
 

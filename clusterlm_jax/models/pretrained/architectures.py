@@ -14,9 +14,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from clusterlm_jax.models.gptj import GPTJ, GPTJSpec
-from clusterlm_jax.models.llama import Llama, LlamaSpec
-from clusterlm_jax.models.rotary import RopeScaling
+from clusterlm_jax.models.pretrained.gptj import GPTJ, GPTJSpec
+from clusterlm_jax.models.pretrained.llama import Llama, LlamaSpec
+from clusterlm_jax.models.pretrained.rotary import RopeScaling
 from clusterlm_jax.models.sites import HIDDEN, stacked
 from clusterlm_jax.models.spec import COMPUTE_DTYPES
 from clusterlm_jax.records import UserError

@@ -1,6 +1,6 @@
 """Natural instructions: 16 tasks, each in many wordings, on one-word inputs (paper 3.4, appendix E, table 10).
 
-A task of ours is a file of `natural_tasks`: its names and description from table 10, wordings of the description, and
+A task of ours is a file of `tasks`: its names and description from table 10, wordings of the description, and
 pairs of words, both written for this project. The paper's are not published.
 """
 
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clusterlm_jax.data.hendel import is_word, read_pairs, spread
-from clusterlm_jax.data.user_files import read_object
+from clusterlm_jax.data.natural.hendel import is_word, read_pairs, spread
+from clusterlm_jax.data.natural.user_files import read_object
 from clusterlm_jax.records import Prompts, UserError, write_atomically
 
-DIRECTORY = Path(__file__).parent / "natural_tasks"
+DIRECTORY = Path(__file__).parent / "tasks"
 TASKS = (  # in the order of table 10, named as Hendel et al. name their files
     *("fr_en", "en_fr", "es_en", "en_es", "it_en", "en_it"),
     *("antonyms", "plural_singular", "singular_plural"),

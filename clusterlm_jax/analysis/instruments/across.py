@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from clusterlm_jax.analysis.neighbours import BLOCK
+from clusterlm_jax.analysis.instruments.neighbours import BLOCK
 
 # Among all other distributions; among their instances with the query's input symbol; among those with another one.
 ACROSS_SCORES = ("across", "across_same_input", "across_other_input")

@@ -1,0 +1,1 @@
+"""What is measured of one layer's states, each by a function of arrays."""

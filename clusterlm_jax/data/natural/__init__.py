@@ -1,0 +1,1 @@
+"""Instructions in natural language (paper 3.4, table 10)."""
