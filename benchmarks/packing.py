@@ -7,7 +7,6 @@ The three train on the same instances with the same loss; only where they stand 
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from functools import partial
@@ -33,7 +32,7 @@ def padded(dataset: Dataset, columns: int) -> Batch:
     instance = np.random.default_rng(0).permutation(dataset.splits["training"])[: STEPS * BATCH]
     alone = lay_out(dataset, instance[:, None], np.ones((len(instance), 1), int), columns)
     by_step = jax.tree.map(lambda a: a.reshape(STEPS, BATCH, *a.shape[2:]), alone)
-    return dataclasses.replace(by_step, row_N=np.indices((STEPS, BATCH))[1])
+    return by_step._replace(row_N=np.indices((STEPS, BATCH))[1])
 
 
 def seconds_an_epoch(dataset: Dataset, model: GPT2, batches: Batch) -> float:

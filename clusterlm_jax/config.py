@@ -1,11 +1,10 @@
-"""ConfigDict -> frozen, checked specs, one or a grid of them. Each room declares its own; this file only builds them.
+"""ConfigDict -> frozen, checked settings: one, or a grid of them. Each room declares its own keys in its `spec.py`.
 
-Alone with `main`, it knows ml_collections.
+Only this file and `main` import ml_collections.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import difflib
 import itertools
@@ -16,30 +15,25 @@ import typing
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import config_dict
 
+from clusterlm_jax import experiments
 from clusterlm_jax.records import UserError
-from clusterlm_jax.settings import EXPERIMENTS, Settings
+from clusterlm_jax.settings import Settings
 
-NO_AXIS = ("grid", "experiment", "stages")  # what all points of a grid share
+SHARED_KEYS = ("grid", "experiment", "stages")  # all points of a grid have the same
+NAME = "name"  # the entry of a point that is no key: what its directory is called
 
-POINT_NAME = re.compile(r"\s*(\w[\w.+-]*):(?=[^&]*=)")  # `run_01:` before the first setting of a point
-
-
-class AxisPoint(NamedTuple):
-    """A point of an axis: what it sets, key in full -> value as written, and its name, empty where none is given."""
-
-    settings: dict[str, str]
-    name: str
+Point = dict[str, Any]  # key in full -> value
 
 
 def default(experiment: str) -> config_dict.ConfigDict:
-    """Every key of an experiment's configuration, at its default: the paper's.
+    """The configuration of an experiment with every key at its default, which is the paper's.
 
     Raises:
-      UserError: naming the experiments there are.
+      UserError: naming the experiments that exist.
     """
     kind = _kind(experiment)
     declared = {field.name: _declared(kind, field.name, field.default) for field in dataclasses.fields(kind)}
@@ -52,12 +46,12 @@ def default(experiment: str) -> config_dict.ConfigDict:
 
 
 def from_file(path: Path, argument: str = "") -> config_dict.ConfigDict:
-    """What another configuration file gives, to build upon; `argument` is what would follow the colon."""
+    """The configuration that another file gives, as a start; `argument` is what follows the colon on a command line."""
     return runpy.run_path(str(path))["get_config"](argument)
 
 
 def build(config: config_dict.ConfigDict) -> Settings:
-    """The checked form of a configuration, whatever its grid.
+    """The checked form of a configuration. Its grid is not looked at.
 
     Raises:
       UserError: naming the key, what was given, and what is allowed.
@@ -72,31 +66,29 @@ def build(config: config_dict.ConfigDict) -> Settings:
 
 
 def points(config: config_dict.ConfigDict) -> dict[str, Settings]:
-    """The checked configurations of a grid: the product of its axes, by name.
+    """The checked configurations of a grid, by name: the product of its axes.
 
-    An axis is a string, `point|point|...`; a point is `key=value`, or several of them joined by `&`. The first key of
-    later points may be left out: `model.hidden_dim=32&train.epochs=500|256|768`. A point is named after its settings:
-    `hidden_dim=32,epochs=500`. Where they are many, it may begin with a name of its own: `run_01: a.b=1&c.d=2&...`.
+    An axis is a list of points. A point is a dict of the keys that it sets, in full, to their values:
+
+        config.grid = ([{"model.hidden_dim": 32, "train.epochs": 500}, {"model.hidden_dim": 256}],)
+
+    An axis of one key may be shorter: `{"train.learning_rate": [1e-4, 3e-4]}`. A point is named after what it sets,
+    `hidden_dim=32,epochs=500`; if that is long, it may have an entry `name` instead.
 
     Raises:
       UserError: naming the axis or the point, what was given, and what is allowed.
     """
-    if not all(isinstance(text, str) for text in config.grid):
-        raise UserError(f"config.grid is {config.grid!r}; it must hold one string for each axis.")
     allowed = every_key(config.experiment)
-    parsed = [_axis(text, allowed) for text in config.grid]
-    keys = [{key for point in axis for key in point.settings} for axis in parsed]
-    for key, times in Counter(itertools.chain(*keys)).items():
+    axes = [_axis(axis, allowed) for axis in config.grid]
+    on_axes = Counter(key for axis in axes for key in set().union(*axis) - {NAME})
+    for key, times in on_axes.items():
         if times > 1:
             raise UserError(f"{key} is on {times} axes of config.grid; it may be on one.")
-    short = Counter(key.split(".")[-1] for key in set().union(*keys))
+    short = Counter(key.split(".")[-1] for key in on_axes)
     found: dict[str, Settings] = {}
-    for combination in itertools.product(*parsed):
-        settings = {key: value for point in combination for key, value in point.settings.items()}
-        name = ",".join(
-            point.name or ",".join(_named(key, value, short) for key, value in point.settings.items())
-            for point in combination
-        )
+    for combination in itertools.product(*axes):
+        name = ",".join(_name(point, short) for point in combination)
+        settings = {key: value for point in combination for key, value in point.items() if key != NAME}
         built = _point(config, name, settings)
         if name in found or built in found.values():
             raise UserError(f"config.grid has the point {name} twice.")
@@ -105,19 +97,19 @@ def points(config: config_dict.ConfigDict) -> dict[str, Settings]:
 
 
 def shared(config: config_dict.ConfigDict) -> dict[str, Any]:
-    """What goes into `config.json` of a grid: its common settings, and of its axes the names. They may get more points.
+    """What `config.json` of a grid says: the common settings, and the first key of each axis.
 
-    Only after `points` has found no fault.
+    The points are left out, so that an axis may get more of them later. Call `points` first: it checks the grid.
     """
-    allowed = every_key(config.experiment)
-    return config.to_dict() | {"grid": [next(iter(_axis(text, allowed)[0].settings)) for text in config.grid]}
+    axes = [_axis(axis, every_key(config.experiment)) for axis in config.grid]
+    return config.to_dict() | {"grid": [next(key for key in axis[0] if key != NAME) for axis in axes]}
 
 
 def forms(argument: str, allowed: tuple[str, ...]) -> frozenset[str]:
-    """What follows the colon of `--config=configs/x.py:a,b`.
+    """The forms asked for after the colon of `--config=configs/x.py:a,b`.
 
     Raises:
-      UserError: naming the forms the file has.
+      UserError: naming the forms that the file has.
     """
     given = frozenset(argument.split(",")) if argument else frozenset()
     for form in given - set(allowed):
@@ -143,9 +135,7 @@ def every_key(experiment: str) -> list[str]:
 
 
 def _kind(experiment: str) -> type[Settings]:
-    if experiment not in EXPERIMENTS:
-        raise UserError(f"config.experiment is {experiment!r}; allowed: {', '.join(EXPERIMENTS)}.")
-    return EXPERIMENTS[experiment]
+    return experiments.part(experiment, "settings").SETTINGS
 
 
 def _sections(kind: type[Settings]) -> dict[str, type]:
@@ -154,7 +144,7 @@ def _sections(kind: type[Settings]) -> dict[str, type]:
 
 
 def _declared(spec: type, name: str, value: Any) -> Any:
-    """A default with its type: ml_collections takes anything for a bare None."""
+    """A default with its type: for a bare None, ml_collections would accept a value of any type."""
     return config_dict.placeholder(_types(spec, name)[0]) if value is None else value
 
 
@@ -170,7 +160,7 @@ def _refuse_unknown(where: str, given: dict[str, Any], allowed: list[str]) -> No
 
 
 def _checked(key: str, spec: type, name: str, value: Any) -> Any:
-    """A value of the declared type; whole numbers pass for floats and lists for tuples."""
+    """A value of the declared type. An int is accepted for a float, and a list for a tuple."""
     allowed = _types(spec, name)
     if float in allowed and type(value) is int:
         return float(value)
@@ -192,51 +182,42 @@ def _types(spec: type, name: str) -> tuple[type, ...]:
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
 
-def _axis(text: str, allowed: list[str]) -> list[AxisPoint]:
-    """`a.b=1&c.d=2|3` -> its points."""
-    axis: list[AxisPoint] = []
-    for point in text.split("|"):
-        settings: dict[str, str] = {}
-        name = POINT_NAME.match(point)
-        for setting in point[name.end() if name else 0 :].split("&"):
-            key, equals, value = setting.rpartition("=")
-            if not equals and axis and not settings:  # left out: the axis's first key
-                key = next(iter(axis[0].settings))
-            key, value = key.strip(), value.strip()
-            if not key or not value or key in settings:
-                raise UserError(
-                    f"The axis {text!r} of config.grid has {setting!r}; allowed is KEY=VALUE, each key once."
-                )
-            if key not in allowed or key in NO_AXIS:
-                raise UserError(
-                    f"The axis {text!r} of config.grid sets {key}, "
-                    + ("which all points share." if key in NO_AXIS else f"which is no key: {nearest(key, allowed)}")
-                )
-            settings[key] = value
-        axis.append(AxisPoint(settings, name[1] if name else ""))
-    return axis
+def _axis(axis: Any, allowed: list[str]) -> list[Point]:
+    """The points of one axis of `config.grid`, in either of its two forms."""
+    points = axis
+    if isinstance(axis, dict) and len(axis) == 1:
+        ((key, values),) = axis.items()
+        points = [{key: value} for value in values] if isinstance(values, list | tuple) else []
+    well_formed = isinstance(points, list | tuple) and all(isinstance(point, dict) for point in points)
+    if not well_formed or not points or not all(point.keys() - {NAME} for point in points):
+        raise UserError(
+            f"config.grid has the axis {axis!r}; allowed: [{{KEY: VALUE, ...}}, ...], or {{KEY: [VALUE, ...]}}."
+        )
+    for key in (key for point in points for key in point if key != NAME):
+        if key in SHARED_KEYS:
+            raise UserError(f"config.grid sets {key}, which all points share.")
+        if key not in allowed:
+            raise UserError(f"config.grid sets {key}, which is no key: {nearest(str(key), allowed)}")
+    return list(points)
 
 
-def _named(key: str, value: str, short: Mapping[str, int]) -> str:
-    """`hidden_dim=32`, the key in full where another ends alike; fit for the name of a directory."""
-    last = key.split(".")[-1]
-    return f"{last if short[last] == 1 else key}=" + re.sub(r"[^\w.+-]+", "_", value).strip("_")
+def _name(point: Point, short: Mapping[str, int]) -> str:
+    """`hidden_dim=32`, with the key in full where another key ends alike; or the point's own name."""
+    if NAME in point:
+        if not re.fullmatch(r"\w[\w.+-]*", str(point[NAME])):
+            raise UserError(f"config.grid names a point {point[NAME]!r}; a name is of letters, digits and any of _.+-")
+        return str(point[NAME])
+    last = {key: key.split(".")[-1] for key in point}
+    values = {key: re.sub(r"[^\w.+-]+", "_", str(value)).strip("_") for key, value in point.items()}
+    return ",".join(f"{last[key] if short[last[key]] == 1 else key}={values[key]}" for key in point)
 
 
-def _point(config: config_dict.ConfigDict, name: str, settings: Mapping[str, str]) -> Settings:
+def _point(config: config_dict.ConfigDict, name: str, settings: Point) -> Settings:
     given = config.to_dict()
-    for key, text in settings.items():
+    for key, value in settings.items():
         section, _, last = key.rpartition(".")
-        (given[section] if section else given)[last] = _literal(text)
+        (given[section] if section else given)[last] = value
     try:
         return build(config_dict.ConfigDict(given))
     except UserError as error:
         raise UserError(f"The point {name} of config.grid: {error}") from error
-
-
-def _literal(text: str) -> Any:
-    """A value as the command line reads it: a Python literal where it is one, else text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

@@ -1,7 +1,8 @@
-"""`python -m clusterlm_jax.main --config=configs/synthetic.py --workdir=DIR`: flags -> config -> one experiment.
+"""The command line: flags -> configuration -> one experiment, or a grid of them if `config.grid` has an axis.
 
-Or a grid of experiments, where `config.grid` has an axis.
-Exit code 0; 2 with one sentence where a person can put right what is wrong; 130 when interrupted.
+    .venv/bin/python -m clusterlm_jax.main --config=configs/synthetic.py --workdir=DIR
+
+The exit code is 0; 2, with one sentence, for an error that the user can correct; 130 for an interrupt.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import sys
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import config_dict, config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration, e.g. configs/synthetic.py:quick.")
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "The directory of the run; the same one again resumes. By default runs/ and the configuration's name.",
+    "The directory of the run. An interrupted run resumes in it. By default runs/ and the configuration's name.",
 )
 INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
     """Runs one experiment, or every point of a grid; returns the exit code."""
-    from clusterlm_jax.records import UserError  # no import of a room outlives a wrong flag
+    # The rooms are imported late: a wrong flag is told at once, before the seconds that jax and scikit-learn take.
+    from clusterlm_jax.records import UserError
 
     try:
         given = parse(argv)
@@ -39,23 +41,23 @@ def main(argv: list[str]) -> int:
             grid.run(points, config.shared(given), workdir)
         else:
             checked = config.build(given)
-            from clusterlm_jax.experiments import single
+            from clusterlm_jax.experiments import stages
 
-            single.run(checked, workdir)
+            stages.run(checked, workdir)
     except UserError as error:
         print(f"clusterlm_jax: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a directory taken away
-        print(f"clusterlm_jax: {error}; what was written stays whole, the same command goes on.", file=sys.stderr)
+        print(f"clusterlm_jax: {error}; what was written is complete, and the same command resumes.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("clusterlm_jax: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        print("clusterlm_jax: interrupted; the same command resumes.", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
-def parse(argv: list[str]):
-    """The configuration of a command line, not yet checked as a whole.
+def parse(argv: list[str]) -> config_dict.ConfigDict:
+    """The configuration that a command line gives, not yet checked as a whole.
 
     Raises:
       UserError: for an unknown flag or key, a missing file or a wrong type.
@@ -83,7 +85,7 @@ def parse(argv: list[str]):
 
 
 def _allowed_keys(file_and_form: str) -> list[str]:
-    """The keys that a configuration file has; those of the main experiment where none is named."""
+    """The keys that a configuration file has; if the command line names no file, those of the main experiment."""
     from clusterlm_jax import config
     from clusterlm_jax.records import UserError
 
@@ -96,7 +98,7 @@ def _allowed_keys(file_and_form: str) -> list[str]:
         return config.every_key(config.from_file(Path(file), form).experiment)
     except UserError:
         raise
-    except Exception as error:  # a user's file may hold any mistake
+    except Exception as error:  # the file is the user's code, so it may raise anything
         raise UserError(f"The configuration file {file} does not work: {type(error).__name__}: {error}.") from error
 
 
@@ -107,11 +109,11 @@ def default_workdir() -> Path:
 
 
 if __name__ == "__main__":
-    # ml_collections looks into sys.argv itself, and wants the file before the keys there.
+    # ml_collections reads sys.argv itself, and there the file has to come before the keys.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: not argument.startswith("--config="))
     code = main(sys.argv)
     if code == INTERRUPTED:
-        # A thread of jax may still be compiling, and crashes if the interpreter is torn down under it.
+        # A thread of jax may still be compiling; it would crash while the interpreter shuts down.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -1,14 +1,32 @@
-"""What crosses the stages of an experiment: data in, hidden states across, score rows out.
+"""The records that pass between the stages of an experiment: data, hidden states, score rows.
 
-numpy only: every room imports this file, and the worker processes of the analysis never load jax.
+This file imports numpy and nothing heavier. Every package imports it, also the worker processes of the analysis, which
+must not load jax.
+
+Letters of a shape stand at the end of an array's name: `hidden_LND` is [layer, instance, width]. A letter has one
+meaning in the whole package; a digit is an axis of that many entries.
+
+  A  query head, among those of one key-value head   N  instance
+  B  prompt of a batch, one in each row              P  place among the nearest neighbours
+  C  class: a value of a label                       Q  query instance, whose neighbours are searched
+  D  number of a hidden state: its width             R  row of a batch, shared by several instances
+  E  epoch                                           S  step of an epoch, or of a pass
+  F  output feature: the feed-forward width          T  position of a token
+  G  group of instances with one label               U  unit drawn into a batch (`train.batch_unit`)
+  H  attention head                                  V  entry of a vocabulary
+  I  key-value head, shared by query heads           W  number of an attention head: its width
+  J  pair of numbers that rotate together            X  hard example
+  K  cluster, or its centroid                        Z  seed
+  L  layer                                           Y  run of a grid
+  M  instance of a second set (a reference, or derived) O  factor of a grid
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,14 +36,16 @@ FINAL_NORM = "final_norm"
 
 
 class UserError(Exception):
-    """Something a person can put right; shown as one sentence, without a traceback."""
+    """A problem that the user can fix. It is shown as one sentence, without a traceback."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Token ids: 0 is padding, then the instruction symbols, then the task symbols, then one spare (SPEC 2).
+    """The layout of token ids: 0 is padding, then come the instruction symbols, the task symbols, and one spare.
 
-    Where tasks are to be named (4.1), a trigger, which asks for the name, and the task identities follow.
+    With the paper's 35 and 25 symbols these are 62 tokens.
+
+    For pre-training on task identities (4.1), a trigger follows, which asks for the identity, and then the identities.
     """
 
     instruction_symbols: int
@@ -53,15 +73,15 @@ class Vocabulary:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Instances `[instruction symbols..., input, output]` in columns, with the identities the model never sees.
+    """Instances `[instruction symbols..., input, output]` in columns, with identities that the model never sees.
 
     Attributes:
-      vocabulary: how token ids are laid out.
+      vocabulary: the layout of the token ids.
       tokens_NT: int32 [instance, longest], right-padded with `PADDING`.
-      length_N: int32, symbols of an instance, input and output included.
-      labels: int32 columns by name: `task`, `distribution`, `mapping`, `instruction`, `input`, `output`
-        (token ids for the last two), and `original`: the task an altered instruction was made from, else -1. With
-        source and target tasks (F.1) also `target`: of a source task, its target, else -1.
+      length_N: int32, number of symbols of an instance, including input and output.
+      labels: int32 columns by name: `task`, `distribution`, `mapping`, `instruction`, `input` and `output`
+        (token ids), and `original`: of a hard example, the task its instruction was made from; else -1. With source
+        and target tasks (F.1) also `target`: of a source task, its target task; else -1.
       splits: instance indices by name: `training`, `training_subset` (part of `training`), `validation`.
       expressions: the regular expression of each distribution.
     """
@@ -77,19 +97,19 @@ class Dataset:
         return len(self.length_N)
 
     def columns(self, index: np.ndarray) -> dict[str, np.ndarray]:
-        """Labels of the instances `index`, and `position`: the index of the input token in its sequence."""
+        """Labels of the instances `index`, and `position`: the place of the input token in its sequence."""
         return subset({**self.labels, "position": (self.length_N - 2).astype(np.int32)}, index)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompts:
-    """Instructions in natural language with their inputs, and the identities the model never sees (paper 3.4).
+    """Instructions in natural language with their inputs, and identities that the model never sees (paper 3.4).
 
     Attributes:
       texts: one for each instance: a wording of the task, a space, the input.
-      labels: int32 [instance] columns by name: `task` (the category), `distribution` (the task of table 10, which its
-        wordings come from), `mapping`, `instruction` (the wording), `input`, `output` (words, numbered).
-      names: what the numbers of `task`, `distribution`, `mapping`, `input` and `output` stand for.
+      labels: int32 [instance] columns by name: `task` (the category of table 10), `distribution` (the task of table
+        10), `mapping`, `instruction` (the wording), `input` and `output` (numbered words).
+      names: the names behind the numbers of `task`, `distribution`, `mapping`, `input` and `output`.
     """
 
     texts: tuple[str, ...]
@@ -100,21 +120,22 @@ class Prompts:
         return len(self.texts)
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Instances packed into rows of one length; attention stays inside an instance.
+class Batch(NamedTuple):
+    """Instances packed into rows of one length. Attention stays inside an instance.
 
-    Several instances share a row so that almost no work goes into padding. Instances of one instruction may also share
-    its symbols: each input then is a *branch*, which sees the common prefix (branch 0) and itself. Output tokens are
-    targets only and stand in no row.
+    Several instances share a row, so that little work is spent on padding. Instances of one instruction may also share
+    its symbols: each input is then a *branch*, which sees the common prefix (branch 0) and itself. Output tokens are
+    targets only and take no place in a row.
+
+    Why a named tuple: jax treats it as a pytree without being told, so this file needs no jax.
 
     Attributes:
       tokens_RT: int32 token ids.
       position_RT: int32, 0 at the first symbol of an instance.
-      segment_RT: int32, which instance (or shared instruction) a token belongs to; 0 marks padding.
-      branch_RT: int32, 0 for a symbol of an instruction, else the number of the input inside its segment.
-      weight_RT: int32, for a symbol of an instruction how many instances share it, else 0.
-      row_N, column_N: int32, where the *input token* of each instance sits; -1 for an instance that is not there.
+      segment_RT: int32, the instance (or shared instruction) a token belongs to; 0 marks padding.
+      branch_RT: int32, 0 for symbols of an instruction, else the number of the input inside its segment.
+      weight_RT: int32, for symbols of an instruction the number of instances that share them, else 0.
+      row_N, column_N: int32, the place of the *input token* of each instance; -1 in an empty slot.
       prefix_N: int32, the column of the last symbol of the instruction, which predicts the input.
       output_N: int32, the output token of each instance.
     """
@@ -131,18 +152,18 @@ class Batch:
 
 
 def layer_names(blocks: int) -> tuple[str, ...]:
-    """Names of the states of a model: `0` the input word's embedding, `i` after block i, then `final_norm`."""
+    """Names of a model's hidden states: `0` is the embedding, `i` the state after block i, then `final_norm`."""
     return (*(str(index) for index in range(blocks + 1)), FINAL_NORM)
 
 
 @dataclasses.dataclass(frozen=True)
 class HiddenStates:
-    """Hidden states of the input token, dropout-free (paper 3.2).
+    """Hidden states of the input token, without dropout (paper 3.2).
 
     Attributes:
       hidden_LND: float32 [layer, instance, width]; the layers are named by `layers`.
-      labels: int32 [instance] columns by name, as `Dataset.columns` gives them.
-      run, seed, epoch, step, split: where the states come from; `split` may also be `training`, the kNN reference.
+      labels: int32 [instance] columns by name, as from `Dataset.columns`.
+      run, seed, epoch, step, split: where the states come from. `split` may also be `training`, the reference of kNN.
     """
 
     hidden_LND: np.ndarray
@@ -155,19 +176,18 @@ class HiddenStates:
     split: str
 
 
-INSTRUMENTS = (
-    "across",
-    "probe",
-    "geometry",
-    "tree",
-    "within_input",
-)  # ours; none is told how many tasks there are in all
+# Measures that are not in the paper. None of them is told the total number of tasks, as KMeans is.
+INSTRUMENTS = ("across", "probe", "geometry", "tree", "within_input")
+# KMeans on the states, KMeans on their t-SNE, nearest neighbours, and KMeans on the states without their input's mean.
 JOBS = ("raw", "tsne", "knn", "residual", *INSTRUMENTS)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Cell:
-    """The unit of analysis: independent, named, idempotent. Its job is one of `JOBS`."""
+    """The unit of analysis: one job (of `JOBS`) on one layer of one split at one epoch.
+
+    Cells are independent, and scoring one again gives the same rows. So they can run in parallel and be resumed.
+    """
 
     run: str
     seed: int
@@ -184,7 +204,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One number of the analysis, tidy: the columns of `scores.csv`."""
+    """One number of the analysis: a row of `scores.csv`, whose columns are these fields."""
 
     run: str
     seed: int
@@ -199,7 +219,7 @@ class ScoreRow:
 
 
 class HiddenReader(Protocol):
-    """Hidden states at rest, one layer at a time."""
+    """Reads stored hidden states, one layer at a time."""
 
     def layer(self, run: str, seed: int, epoch: int, split: str, layer: str) -> np.ndarray:
         """float32 [instance, width]."""
@@ -209,13 +229,16 @@ class HiddenReader(Protocol):
 
 
 class AnalysisBackend(Protocol):
-    """The one interface of an analysis backend: cells in, the rows of each cell out, in any order."""
+    """The interface of an analysis backend: it takes cells and gives the rows of each, in any order."""
 
     def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]: ...
 
 
-def write_atomically(path: Path, write) -> None:
-    """Calls `write(temporary_path)`, then renames: a reader finds the old file, the new one, or none."""
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write(temporary_path)`, then renames the file.
+
+    Renaming is atomic, so a reader finds the old file, the new file or none, but never half a file.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.parent.mkdir(parents=True, exist_ok=True)
     write(temporary)

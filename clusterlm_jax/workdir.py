@@ -1,10 +1,11 @@
-"""The work directory of a run: one process at a time, one configuration, nothing half-written."""
+"""The work directory of a run: one process at a time, one configuration, no file half-written."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,26 @@ from typing import Any
 
 from clusterlm_jax.records import UserError, write_atomically
 
-MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.queue", "eval.retries", "eval.backend")
+# What changes no number of a run: which stages run, how figures look, where and how the cells are scored.
+MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.queue", "eval.backend")
+# Keys that earlier versions had, with the value that is now built in: a run with this value may be resumed.
+FORMER = {
+    "eval.retries": 2,
+    "train.steps_per_dispatch": 64,
+    "pretrain.steps_per_dispatch": 64,
+    "finetune.steps_per_dispatch": 64,
+    "extract.bucket": 8,
+}
+
+GIB = 2**30
+
+
+class Busy(UserError):
+    """Another process is working in the directory."""
 
 
 class WorkDir:
-    """Paths and small files of a run. See DESIGN: `config.json`, `run.json`, `metrics.jsonl`, `scores.csv`..."""
+    """Paths and small files of a run: `config.json`, `run.json`, `metrics.jsonl`, `scores.csv`... (WORKSPACE.md)."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -28,15 +44,16 @@ class WorkDir:
         self.timings = self.root / "timings.jsonl"
 
     def dataset(self, seed: int) -> Path:
-        """Where the dataset of a seed is."""
+        """The directory of a seed's dataset."""
         return self.root / "dataset" / f"seed={seed}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the directory for this process; the lock dies with it.
+        """Holds the directory for this process. The system releases the lock when the process ends, even when killed.
 
         Raises:
-          UserError: if the directory cannot be made or written, or another process holds it.
+          UserError: the directory cannot be made or written.
+          Busy: another process holds it.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -46,25 +63,26 @@ class WorkDir:
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(f"Another process is working in {self.root}.") from error
+            except BlockingIOError as error:
+                raise Busy(f"Another process is working in {self.root}.") from error
             yield
 
     def claim(self, config: dict[str, Any]) -> None:
-        """Makes the directory this configuration's.
+        """Gives the directory to this configuration, if it has none yet or had one that gives the same numbers.
 
         Raises:
-          UserError: naming the differing keys, if it is another's.
+          UserError: it belongs to another configuration; naming the keys that differ.
         """
         path = self.root / "config.json"
-        now = flatten(json.loads(json.dumps(config)))  # tuples as the file has them
+        now = flatten(json.loads(json.dumps(config)))  # JSON has lists for tuples
         if path.exists():
             before = flatten(read_json(path))
-            # Another job adds rows from the hidden states there are, so a run that keeps them may have it later.
+            built_in = {key for key in before.keys() - now.keys() if key in FORMER and FORMER[key] == before[key]}
+            # A new job reads hidden states that exist already, so a run that keeps them may get more jobs later.
             may_differ = (*MAY_DIFFER, "eval.jobs") if before.get("eval.keep_hidden") else MAY_DIFFER
             differing = [
                 f"{key} (there {before.get(key, 'unset')!r}, now {now.get(key, 'unset')!r})"
-                for key in sorted(before.keys() | now.keys())
+                for key in sorted((before.keys() | now.keys()) - built_in)
                 if before.get(key) != now.get(key) and not key.startswith(may_differ)
             ]
             if differing:
@@ -75,12 +93,33 @@ class WorkDir:
         if not path.exists() or before != now:
             self.write_json("config.json", config)
 
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the wall time of a stage, or of one of its epochs, in seconds, to `timings.jsonl` once it is done."""
+        start = time.perf_counter()
+        yield
+        append_jsonl(self.timings, {"stage": stage, "seconds": round(time.perf_counter() - start, 3)})
+
+    def check_disk(self, needed: int, advice: str) -> None:
+        """Says how many bytes of disk a run will take, and refuses to begin if there are less.
+
+        Raises:
+          UserError: naming both numbers, with what to do.
+        """
+        free = free_bytes(self.root)
+        print(f"Up to {needed / GIB:.1f} GiB of disk are needed in {self.root}; {free / GIB:.1f} GiB are free.")
+        if needed > free:
+            raise UserError(
+                f"The run needs up to {needed / GIB:.1f} GiB in {self.root}, where {free / GIB:.1f} GiB are free: "
+                f"{advice}."
+            )
+
     def write_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1) + "\n"
         write_atomically(self.root / name, lambda path: path.write_text(text, encoding="utf-8"))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the directory; empty where there is none."""
+        """A JSON file of the directory; empty if there is none."""
         return read_json(self.root / name)
 
     def update_run(self, **sections: Any) -> None:
@@ -92,27 +131,27 @@ class WorkDir:
         return read_jsonl(self.metrics)
 
     def rewind_metrics(self, run: str, epoch: int) -> None:
-        """Keeps the metrics of a run up to an epoch; drops its later ones and a torn last line."""
+        """Keeps the metrics of a run up to an epoch. Drops later epochs, and a last line that a kill cut off."""
         kept = [row for row in self.metrics_rows() if row["run"] != run or row["epoch"] <= epoch]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomically(self.metrics, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:
-    """Adds one line, in one write."""
+    """Adds one line. It is one write, so a kill leaves at most this line incomplete."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """One JSON object a line; none where there is no file. A last line without its end was torn by a kill.
+    """The JSON objects of a file, one a line; empty if there is no file. A last line that a kill cut off is left out.
 
     Raises:
       UserError: naming the line that is damaged.
     """
     if not path.exists():
         return []
-    *lines, _torn = path.read_text(encoding="utf-8").split("\n")
+    *lines, _incomplete = path.read_text(encoding="utf-8").split("\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -123,10 +162,10 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty where there is no file.
+    """The JSON object in a file; empty if there is no file.
 
     Raises:
-      UserError: if it cannot be read.
+      UserError: it cannot be read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -145,6 +184,6 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def free_bytes(path: Path) -> int:
-    """Free space of the disk that holds `path`."""
+    """Free bytes of the disk that holds `path`."""
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize

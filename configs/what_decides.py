@@ -4,15 +4,16 @@ The paper finds clusters by task. Our models learn the tasks too, but KMeans on 
 task (docs/results.md). This grid asks which factor changes that: in the raw states, after t-SNE, and among the nearest
 neighbours from other instruction distributions (`across`).
 
-    python -m clusterlm_jax.main --config=configs/what_decides.py --workdir=runs/what_decides
+    .venv/bin/python -m clusterlm_jax.main --config=configs/what_decides.py --workdir=runs/what_decides
 
 The design is Plackett and Burman's for 12 runs (Biometrika, 1946). Every factor has two levels. Each level is in six
 runs, and any two factors meet in all four combinations, three runs each. So the effect of a factor is the mean of the
-six runs at its high level less the mean of the six at its low level, and no other factor's effect is in it. Nine of the
-eleven columns are used. The effects of the two others are noise: their root mean square is the standard error that the
-page shows. `runs/what_decides/report.html` has the settings of `run_01` to `run_12` and all effects.
+six runs at its high level minus the mean of the six at its low level, and no other factor's effect is in it. Nine of
+the eleven columns are used. The effects of the two others are noise: their root mean square is the standard error that
+the page shows. `runs/what_decides/report.html` has the settings of `run_01` to `run_12` and all effects.
 
-All else is as in `configs/synthetic.py:quick`, but for width 64, 20 epochs, and 50 distributions of 20 instructions.
+Everything else is as in `configs/synthetic.py:quick`, except width 64, 20 epochs, and 50 distributions of 20
+instructions.
 
 | factor | low | high |
 |---|---|---|
@@ -20,7 +21,7 @@ All else is as in `configs/synthetic.py:quick`, but for width 64, 20 epochs, and
 | symbols of an instruction | 1 to 16 (about 9 on average) | 5 to 62 (about 22) |
 | symbols of the tasks | 12: an input is shared by 8 tasks | 24: by 4 |
 | dropout | 0 | .2 |
-| initial scale | .02, GPT-2's | .07, as .02 is to width 768 |
+| initial scale | .02, GPT-2's | .07, which is to width 64 what .02 is to 768 |
 | language head | its own | the word embedding |
 | loss | of the output token | of the whole sequence |
 | learning rate | 5e-4 | 2e-3 |
@@ -28,51 +29,51 @@ All else is as in `configs/synthetic.py:quick`, but for width 64, 20 epochs, and
 
 What this cannot tell:
 
-- Interactions. Where two factors change each other's effect, a third of that (with either sign) is mixed into the
-  effects of the other factors, and into the two unused columns. So this finds candidates; a grid of the two or three
-  largest in all combinations decides.
-- Small effects. It is one seed, and the standard error comes from two columns: about four of them, not two, are the
-  usual 95% (Student's t with two degrees of freedom). `--config.seeds='(0, 1)'` doubles the time.
+- Interactions. If two factors change each other's effect, a third of that change (with either sign) is mixed into the
+  effects of the other factors, and into the two unused columns. So this design finds candidates. A grid of the two or
+  three factors with the largest effects, in all combinations, decides.
+- Small effects. It is one seed, and the standard error comes from two columns: a 95% interval is about four standard
+  errors to each side, not two (Student's t with two degrees of freedom). `--config.seeds='(0, 1)'` doubles the time.
 - Which part of the effect of the number of distributions is trivial. With few of them, task and distribution are nearly
   one label, so task F1 is high before any training. For `across` the page also shows the share above chance; for F1,
   each run's own page has the null baselines.
 - Anything beyond 20 epochs or other levels.
 
-`configs/what_decides.py:quick` is a corner with ordinary axes: loss and distributions in all four combinations, ten
+`configs/what_decides.py:quick` is a small grid with ordinary axes: loss and distributions in all four combinations, ten
 epochs each.
 
-Results (seed 0, 2 cores, 14 minutes beside other work, 2026-11-21): no factor moves task F1 by KMeans by more than .10.
-The neighbours of other distributions follow how well the tasks are learned: the loss of the whole sequence lowers them
-by .28 and the accuracy by .34; fewer tasks to an input raise them by .23 and .18, the larger initial scale by .20 and
-.09. docs/results.md has the table.
+Results (seed 0, 2 cores, 14 minutes while other work ran, 2026-11-21): no factor changes task F1 by KMeans by more than
+.10. The share of same-task neighbours from other distributions follows the accuracy. The loss of the whole sequence
+lowers the neighbours' share by .28 and the accuracy by .34. Fewer tasks for each input raise these two by .23 and .18,
+the larger initial scale by .20 and .09. docs/results.md has the table.
 """
 
 from pathlib import Path
 
 from clusterlm_jax import config as configuration
 
-# The settings of each factor at its low and at its high level.
+# What each factor sets at its low and at its high level.
 FACTORS = (
-    ("data.validation_distributions=12", "data.validation_distributions=28"),
+    ({"data.validation_distributions": 12}, {"data.validation_distributions": 28}),
     (
-        "data.shortest_instruction=1&data.longest_instruction=16",
-        "data.shortest_instruction=5&data.longest_instruction=62",
+        {"data.shortest_instruction": 1, "data.longest_instruction": 16},
+        {"data.shortest_instruction": 5, "data.longest_instruction": 62},
     ),
-    ("data.task_vocabulary_size=12", "data.task_vocabulary_size=24"),
-    ("model.dropout=0.0", "model.dropout=0.2"),
-    ("model.initial_scale=0.02", "model.initial_scale=0.07"),
-    ("model.tied=False", "model.tied=True"),
-    ("train.loss=output", "train.loss=sequence"),
-    ("train.learning_rate=5e-4", "train.learning_rate=2e-3"),
-    ("train.batch_size=15", "train.batch_size=60"),
+    ({"data.task_vocabulary_size": 12}, {"data.task_vocabulary_size": 24}),
+    ({"model.dropout": 0.0}, {"model.dropout": 0.2}),
+    ({"model.initial_scale": 0.02}, {"model.initial_scale": 0.07}),
+    ({"model.tied": False}, {"model.tied": True}),
+    ({"train.loss": "output"}, {"train.loss": "sequence"}),
+    ({"train.learning_rate": 5e-4}, {"train.learning_rate": 2e-3}),
+    ({"train.batch_size": 15}, {"train.batch_size": 60}),
 )
-FIRST_RUN = "++-+++---+-"  # Plackett and Burman's; ten rotations of it follow, and a run with all factors low
+FIRST_RUN = "++-+++---+-"  # Plackett and Burman's; its ten rotations follow, and a run with all factors low
 
 
 def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
     forms = configuration.forms(argument, allowed=("quick",))
     config = configuration.from_file(Path(__file__).with_name("synthetic.py"), "quick")
-    # 50 distributions leave each task between 1 and 6 at both levels, whichever tasks are drawn for validation.
+    # With 50 distributions each task has between 1 and 6 at both levels, whichever tasks are drawn for validation.
     config.data.number_of_distributions = 50
     config.data.validation_distributions = 17
     config.data.hard_distributions = 4
@@ -84,18 +85,21 @@ def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
     config.eval.tsne_iterations = 500
     config.eval.jobs = ("raw", "tsne", "knn", "across")
     config.eval.labels = ("task",)
-    config.grid = ("|".join(f"run_{number:02}: {settings}" for number, settings in enumerate(design(), start=1)),)
+    config.grid = (design(),)
     if "quick" in forms:
         config.train.epochs = 10
         config.eval.every = 5
-        config.grid = ("train.loss=output|sequence", "data.validation_distributions=12|28")
+        config.grid = ({"train.loss": ["output", "sequence"]}, {"data.validation_distributions": [12, 28]})
     return config
 
 
-def design() -> list[str]:
-    """The settings of every run: all levels of a row of the design, one for each factor."""
+def design() -> list[configuration.Point]:
+    """What every run sets: all levels of its row of the design, one for each factor."""
     rows = [FIRST_RUN[shift:] + FIRST_RUN[:shift] for shift in range(len(FIRST_RUN))] + ["-" * len(FIRST_RUN)]
-    return [
-        "&".join(high if level == "+" else low for (low, high), level in zip(FACTORS, row, strict=False))
-        for row in rows
-    ]
+    runs = []
+    for number, row in enumerate(rows, start=1):
+        point = {"name": f"run_{number:02}"}
+        for (low, high), level in zip(FACTORS, row, strict=False):  # two of the eleven columns have no factor
+            point |= high if level == "+" else low
+        runs.append(point)
+    return runs

@@ -1,11 +1,13 @@
 # Sourced by the launch scripts: makes .venv in the checkout, once for each set of requirements.
-# usage: environment NAME_OF_STAMP pip-arguments...
+# Direct dependencies are in requirements*.txt, with their versions; requirements.lock has the versions of all others. Both
+# are what the tests ran with, so every machine gets the packages that were tested.
 
 fail() {
     echo "launch: $1" >&2
     exit 1
 }
 
+# Python 3.11 is what the tests run with. 3.13 and 3.14 were tried too, with the newest version of each package.
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
@@ -17,18 +19,19 @@ find_python() {
     fail "Python 3.11 or later is needed; set PYTHON to its path."
 }
 
+# usage: environment NAME_OF_STAMP pip-arguments...
 environment() {
     local name=$1 python stamp
     shift
     cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
-    stamp=".venv/.$name-$(cat requirements*.txt | cksum | tr ' ' -)"
+    stamp=".venv/.$name-$(cat requirements*.txt requirements.lock | cksum | tr ' ' -)"
     if [ ! -e "$stamp" ]; then
         python=$(find_python) || exit 1
         if [ ! -x .venv/bin/python ]; then
             "$python" -m venv .venv || fail "the virtual environment .venv could not be made (is the venv module installed?)."
         fi
         echo "launch: installing the requirements into .venv (once)" >&2
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" || fail "the requirements could not be installed."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock "$@" || fail "the requirements could not be installed."
         touch "$stamp"
     fi
 }

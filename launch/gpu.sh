@@ -3,5 +3,5 @@
 # ./launch/gpu.sh [--config=FILE] [--workdir=DIR] [--config.KEY=VALUE ...]
 set -eu
 source "$(dirname "$0")/environment.sh"
-environment gpu -r requirements.txt "jax[cuda12]==0.10.2"
+environment gpu -r requirements.txt "jax[cuda12]" # the version is that of requirements.txt
 main_job cuda configs/synthetic.py runs/synthetic "$@"

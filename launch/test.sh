@@ -5,4 +5,4 @@ source "$(dirname "$0")/environment.sh"
 environment test -r requirements.txt -r requirements-test.txt
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-JAX_PLATFORMS=cpu exec .venv/bin/python -m pytest --numprocesses=auto --dist=loadfile "$@"
+JAX_PLATFORMS=cpu exec .venv/bin/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder "$@"

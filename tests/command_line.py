@@ -1,4 +1,4 @@
-"""Running the program as a person does: a command, in a process of its own."""
+"""Runs the program as a user does: by a command, in its own process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "synthetic.py"
 
-# Small enough for seconds: 8 tasks, 2 blocks, 3 epochs, all of them analysed.
+# Small enough to take seconds: 8 tasks, 2 blocks, 3 epochs, all of them analysed.
 SMALL = {
     "data.number_of_tasks": 8,
     "data.hard_tasks": 2,
@@ -38,10 +38,11 @@ SMALL = {
     "eval.tsne_perplexity": 3.0,
     "eval.null_draws": 2,
     "eval.workers": 2,
+    "report.formats": ("png",),  # a PDF of every figure takes as long as all the rest of the report
 }
 
-COMPILED = tempfile.TemporaryDirectory(prefix="clusterlm_jax-compiled-")  # removed with this process
-# Most of a small run is compilation, and most runs are of the same shapes.
+COMPILED = tempfile.TemporaryDirectory(prefix="clusterlm_jax-compiled-")  # removed when this process ends
+# Compilation is most of a small run's time, and most runs have the same shapes.
 SHARED_CACHE = {
     "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -1,11 +1,11 @@
-"""Strict settings for every test, and the small things tests share."""
+"""Strict settings for every test, and the fixtures that tests of several rooms use."""
 
 from __future__ import annotations
 
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # KMeans is reproducible only so
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # KMeans is reproducible on one thread only
 
 import jax
 import numpy as np
@@ -31,3 +31,9 @@ def dataset() -> Dataset:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: one that begins last would leave the other cores idle for minutes."""
+    slow = {item.path for item in items if "slow" in item.keywords}
+    items.sort(key=lambda item: item.path not in slow)

@@ -4,19 +4,60 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from clusterlm_jax import config
+from clusterlm_jax import config, experiments
 from clusterlm_jax.records import UserError
-from clusterlm_jax.settings import EXPERIMENTS, Settings
+from clusterlm_jax.settings import Settings
+from clusterlm_jax.workdir import flatten
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+# A valid value that is not the default, where `another` finds none; with the keys that have to change with it.
+DISTRIBUTIONS = {
+    "data.number_of_distributions": 156,
+    "data.validation_distributions": 21,
+    "data.hard_distributions": 6,
+}
+OTHERS = {
+    **dict.fromkeys(DISTRIBUTIONS, DISTRIBUTIONS),
+    "data.source_target_pairs": {"data.source_target_pairs": 1, "data.hard_tasks": 0},
+    "data.shared_mappings": {"data.shared_mappings": 3},
+    "data.longest_instruction": {"data.longest_instruction": 30},
+    "model.heads": {"model.heads": 4},
+    "model.hidden_dim": {"model.hidden_dim": 64},
+    "model.ffn_dim": {"model.ffn_dim": 96},
+    "seeds": {"seeds": (3,)},
+    "report.scatter_epochs": {"report.scatter_epochs": (0, 5)},
+}
+WORDS = {
+    "data.subset_composition": "all_available",
+    "model.compute_dtype": "bfloat16",
+    "extract.compute_dtype": "float32",
+    "report.scatter_layer": "2",
+    "switch.layer": "2",
+    **{f"{section}.batch_unit": "instruction" for section in ("train", "pretrain", "finetune")},
+    **{f"{section}.loss": "output" for section in ("train", "finetune")},
+    **{f"{section}.seed_axis": "map" for section in ("train", "pretrain", "finetune")},
+}
+ONE_VALUE = {
+    "alignment": {"data.hard_tasks", "data.shared_mappings", "model.tied", *DISTRIBUTIONS},
+    "pretraining": {"pretrain.loss"},
+}
 
 
-def grid_of(*axes: str, **sections: dict) -> dict[str, Settings]:
+def another(key: str, default: Any) -> Any:
+    """A value that is not the default: the other bool, the next number, half a fraction, a shorter tuple, a word."""
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, str):
+        return WORDS.get(key, "any/path")
+    if isinstance(default, tuple):
+        return default[:-1]
+    return default + 1 if isinstance(default, int) else default / 2
+
+
+def grid_of(*axes: Any, **sections: dict) -> dict[str, Settings]:
     """The points of a grid over the default configuration."""
     raw = config.default("emergence")
     raw.grid = axes
@@ -34,11 +75,17 @@ def test_the_default_is_the_papers_main_experiment():
     assert (built.eval.tsne_perplexity, built.eval.tsne_iterations, built.eval.neighbours) == (10, 2000, 10)
 
 
-def test_every_key_can_be_set_and_comes_through():
-    for experiment in EXPERIMENTS:
-        keys, raw = config.every_key(experiment), config.default(experiment)
-        assert all(key in raw.to_dict() or key.split(".")[1] in raw[key.split(".")[0]] for key in keys)
-        assert len(keys) == len(set(keys))
+@pytest.mark.parametrize("experiment", experiments.names())
+def test_a_key_that_is_set_comes_through_and_no_other_changes(experiment):
+    default = flatten(config.build(config.default(experiment)).as_dict())
+    one_value = {"grid", "experiment", "eval.backend"} | ONE_VALUE.get(experiment, set())
+    for key in set(config.every_key(experiment)) - one_value:
+        changes = OTHERS.get(key) or {key: another(key, default[key])}
+        raw = config.default(experiment)
+        raw.update_from_flattened_dict(changes)
+        built = flatten(config.build(raw).as_dict())
+        assert built == default | changes
+        assert built[key] != default[key], key
 
 
 def test_an_unset_width_takes_a_number_and_nothing_else():
@@ -84,12 +131,6 @@ def test_whole_numbers_pass_for_floats_and_lists_for_tuples():
     assert built.eval.labels == ("task",)
 
 
-def test_it_survives_json():
-    built = config.build(config.default("emergence"))
-    assert built.as_dict()["model"]["ffn_dim"] is None
-    assert dataclasses.asdict(built) == built.as_dict()
-
-
 @pytest.mark.parametrize("seeds", [(), (0, 0), (1, -1)])
 def test_seeds_are_one_or_more_each_once(seeds):
     raw = config.default("emergence")
@@ -100,20 +141,24 @@ def test_seeds_are_one_or_more_each_once(seeds):
         config.build(raw)
 
 
+WIDTHS = [{"model.hidden_dim": 32, "train.epochs": 500}, {"model.hidden_dim": 256}]
+RATES = {"train.learning_rate": [1e-4, 3e-4]}
+
+
 def test_a_grid_is_the_product_of_its_axes():
-    points = grid_of("model.hidden_dim=32&train.epochs=500|256|768", "train.learning_rate=1e-4|3e-4")
+    points = grid_of(WIDTHS, RATES)
     settings = [(p.model.hidden_dim, p.train.epochs, p.train.learning_rate) for p in points.values()]
-    widths = [(32, 500), (256, 200), (768, 200)]
-    assert settings == [(*width, rate) for width in widths for rate in (1e-4, 3e-4)]
-    assert list(points)[:3] == [
-        "hidden_dim=32,epochs=500,learning_rate=1e-4",
-        "hidden_dim=32,epochs=500,learning_rate=3e-4",
-        "hidden_dim=256,learning_rate=1e-4",
+    assert settings == [(*width, rate) for width in [(32, 500), (256, 200)] for rate in (1e-4, 3e-4)]
+    assert list(points) == [
+        "hidden_dim=32,epochs=500,learning_rate=0.0001",
+        "hidden_dim=32,epochs=500,learning_rate=0.0003",
+        "hidden_dim=256,learning_rate=0.0001",
+        "hidden_dim=256,learning_rate=0.0003",
     ]
 
 
-def test_a_point_changes_what_it_names_and_nothing_else():
-    (point,) = grid_of("train.batch_unit=instruction", model={"layers": 3}).values()
+def test_a_point_changes_what_it_sets_and_nothing_else():
+    (point,) = grid_of({"train.batch_unit": ["instruction"]}, model={"layers": 3}).values()
     raw = config.default("emergence")
     raw.model.layers = 3
     alone = config.build(raw)
@@ -121,60 +166,52 @@ def test_a_point_changes_what_it_names_and_nothing_else():
     assert dataclasses.replace(point, train=alone.train) == alone
 
 
-def test_values_are_what_the_command_line_makes_of_them():
-    points = grid_of("seeds=(0,)|(1, 2)", "train.batch_unit=instance|instruction", "model.ffn_dim=None|96")
-    assert {point.seeds for point in points.values()} == {(0,), (1, 2)}
-    assert {point.train.batch_unit for point in points.values()} == {"instance", "instruction"}
-    assert {point.model.ffn_dim for point in points.values()} == {None, 96}
-
-
 def test_points_have_names_that_are_directories():
-    """Of any value a key may take: no separator, nothing to quote."""
-    points = grid_of("eval.jobs=('raw', 'knn')|('raw',)", "seeds=(0,)|(0, 1)", "train.learning_rate=1e-4|0.001")
+    """For values of any type: no separator, nothing that a shell would need in quotes."""
+    points = grid_of({"eval.jobs": [("raw", "knn"), ("raw",)]}, {"seeds": [(0,), (0, 1)]}, {"model.ffn_dim": [None, 9]})
     assert len(points) == 8
     assert all(re.fullmatch(r"[\w=,.+-]+", name) for name in points)
+    assert next(iter(points)) == "jobs=raw_knn,seeds=0,ffn_dim=None"
 
 
 def test_a_point_may_have_a_name_of_its_own():
-    """Instead of its settings, and beside those of other axes; a colon in a value begins no name."""
-    points = grid_of("wide: model.hidden_dim=768&train.epochs=9| model.hidden_dim=32", "train.learning_rate=1e-4|3e-4")
+    """It replaces what the point sets, and stands together with the names of the other axes."""
+    points = grid_of([{"name": "wide", "model.hidden_dim": 768, "train.epochs": 9}, {"model.hidden_dim": 32}], RATES)
     assert list(points) == [
-        "wide,learning_rate=1e-4",
-        "wide,learning_rate=3e-4",
-        "hidden_dim=32,learning_rate=1e-4",
-        "hidden_dim=32,learning_rate=3e-4",
+        "wide,learning_rate=0.0001",
+        "wide,learning_rate=0.0003",
+        "hidden_dim=32,learning_rate=0.0001",
+        "hidden_dim=32,learning_rate=0.0003",
     ]
     assert [(p.model.hidden_dim, p.train.epochs) for p in points.values()] == [(768, 9), (768, 9), (32, 200), (32, 200)]
-    raw = config.default("probing")
-    raw.grid = ("checkpoint=a:b|c:d",)
-    assert [point.checkpoint for point in config.points(raw).values()] == ["a:b", "c:d"]
 
 
 def test_a_key_whose_last_part_another_has_is_named_in_full():
-    names = [config._named(key, "1", {"epochs": 2, "layers": 1}) for key in ("train.epochs", "model.layers")]
-    assert names == ["train.epochs=1", "layers=1"]
+    raw = config.default("pretraining")
+    raw.grid = [{"train.epochs": 2, "pretrain.epochs": 3, "model.layers": 1}], {"eval.every": [1]}
+    assert list(config.points(raw)) == ["train.epochs=2,pretrain.epochs=3,layers=1,every=1"]
 
 
 @pytest.mark.parametrize(
     ("axes", "sentence"),
     [
-        (["model.hiden_dim=32|64"], "sets model.hiden_dim, which is no key: did you mean model.hidden_dim"),
-        (["stages=('data',)"], "sets stages, which all points share"),
-        (["grid=1"], "sets grid, which all points share"),
-        (["32|64"], "has '32'; allowed is KEY=VALUE"),
-        ([""], "has ''; allowed is KEY=VALUE"),
-        (["model.hidden_dim=32|"], "has ''; allowed is KEY=VALUE"),
-        (["model.hidden_dim=|64"], "has 'model.hidden_dim='; allowed"),
-        (["model.hidden_dim=32&500"], "has '500'; allowed"),
-        (["model.hidden_dim=32&model.hidden_dim=64"], "each key once"),
-        (["model.hidden_dim=32", "train.epochs=3&model.hidden_dim=64"], "model.hidden_dim is on 2 axes"),
-        (["model.hidden_dim=32|64|32"], "has the point hidden_dim=32 twice"),
-        (["a: train.epochs=3|a: train.epochs=4"], "has the point a twice"),
-        (["a: train.epochs=3|b: 3"], "The point epochs=b_3 of config.grid: train.epochs is 'b: 3', a str"),
-        (["train.learning_rate=1e-4|0.0001"], "has the point learning_rate=0.0001 twice"),
-        (["model.hidden_dim=wide"], "The point hidden_dim=wide of config.grid: model.hidden_dim is 'wide', a str"),
-        (["train.epochs=9", "model.heads=8|7"], "The point epochs=9,heads=7 of config.grid: model.heads is 7"),
-        ([3], "it must hold one string for each axis"),
+        ([{"model.hiden_dim": [32]}], "sets model.hiden_dim, which is no key: did you mean model.hidden_dim"),
+        ([{"model": [{"layers": 2}]}], "sets model, which is no key"),
+        ([{"stages": [("data",)]}], "sets stages, which all points share"),
+        ([[{"train.epochs": 3, "grid": ()}]], "sets grid, which all points share"),
+        (["model.hidden_dim"], "has the axis 'model.hidden_dim'; allowed: [{KEY: VALUE, ...}, ...], or {KEY: [VALUE"),
+        ([3], "has the axis 3; allowed"),
+        ([[]], "has the axis []; allowed"),
+        ([[{"name": "a"}]], "has the axis [{'name': 'a'}]; allowed"),
+        ([{"model.hidden_dim": 32}], "has the axis {'model.hidden_dim': 32}; allowed"),
+        ([{"model.hidden_dim": [8], "model.heads": [8]}], "has the axis {"),
+        ([{"model.hidden_dim": [32]}, WIDTHS], "model.hidden_dim is on 2 axes"),
+        ([{"model.hidden_dim": [32, 64, 32]}], "has the point hidden_dim=32 twice"),
+        ([[{"name": "a", "train.epochs": 3}, {"name": "a", "train.epochs": 4}]], "has the point a twice"),
+        ([[{"name": "a", "train.epochs": 3}, {"name": "b", "train.epochs": 3}]], "has the point b twice"),
+        ([[{"name": "../a", "train.epochs": 3}]], "names a point '../a'; a name is of letters"),
+        ([{"model.layers": ["six"]}], "The point layers=six of config.grid: model.layers is 'six', a str"),
+        ([{"train.epochs": [9]}, {"model.heads": [7]}], "The point epochs=9,heads=7 of config.grid: model.heads is 7"),
     ],
 )
 def test_a_wrong_grid_is_refused_in_one_sentence(axes, sentence):
@@ -184,68 +221,18 @@ def test_a_wrong_grid_is_refused_in_one_sentence(axes, sentence):
 
 
 def test_a_grid_may_get_more_points_but_no_other_axes():
-    """What a grid's directory is claimed with; a change in what names a point would mix two grids in one directory."""
+    """`config.json` of a grid. Another axis gives other names, so two grids would mix in one directory."""
 
-    def shared(*axes: str, epochs: int = 200) -> dict:
+    def shared(*axes: Any, epochs: int = 200) -> dict:
         raw = config.default("emergence")
         raw.grid, raw.train.epochs = axes, epochs
         return config.shared(raw)
 
-    few = shared("model.hidden_dim=32&train.epochs=500|256")
-    assert shared("model.hidden_dim=32&train.epochs=500|256|768") == few
-    assert shared("model.layers=2|3") != few
-    assert shared("model.hidden_dim=32&train.epochs=500|256", epochs=100) != few
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
-@pytest.mark.parametrize("argument", ["", "quick"])
-def test_every_configuration_is_one_or_a_grid_of_them(path, argument, monkeypatch, tmp_path):
-    """From any directory: a configuration that builds upon another finds it beside itself."""
-    monkeypatch.chdir(tmp_path)
-    assert all(isinstance(point, Settings) for point in config.points(config.from_file(path, argument)).values())
-
-
-def test_the_papers_widths_and_seeds():
-    widths = config.points(config.from_file(CONFIGS / "widths.py"))
-    assert [(p.model.hidden_dim, p.train.epochs) for p in widths.values()] == [
-        (32, 500),
-        (256, 200),
-        (768, 200),
-        (2048, 200),
-    ]
-    assert config.build(config.from_file(CONFIGS / "seeds.py")).seeds == (0, 1, 2)
-
-
-def test_what_decides_is_a_plackett_burman_design():
-    """Every factor is high in half of the runs, and any two meet in all four combinations equally often."""
-    points = config.points(config.from_file(CONFIGS / "what_decides.py"))
-    assert list(points) == [f"run_{number:02}" for number in range(1, 13)]
-    high_RF = np.array(
-        [
-            [
-                point.data.validation_distributions == 28,
-                point.data.longest_instruction == 62,
-                point.data.task_vocabulary_size == 24,
-                point.model.dropout == 0.2,
-                point.model.initial_scale == 0.07,
-                point.model.tied,
-                point.train.loss == "sequence",
-                point.train.learning_rate == 2e-3,
-                point.train.batch_size == 60,
-            ]
-            for point in points.values()
-        ]
-    )
-    sign_RF = np.where(high_RF, 1, -1)
-    np.testing.assert_array_equal(sign_RF.T @ sign_RF, 12 * np.eye(9))
-    assert not sign_RF.sum(axis=0).any()
-
-
-def test_pretraining_is_the_papers():
-    built = config.build(config.from_file(CONFIGS / "pretraining.py"))
-    assert (built.model.hidden_dim, built.seeds) == (256, (0, 1, 2))
-    assert (built.eval.labels, built.eval.jobs) == (("task", "distribution"), ("raw", "tsne"))
-    assert dataclasses.asdict(built.pretrain) == dataclasses.asdict(built.train)
+    few = shared(WIDTHS)
+    assert few["grid"] == ["model.hidden_dim"]
+    assert shared([*WIDTHS, {"model.hidden_dim": 768}]) == few
+    assert shared({"model.layers": [2, 3]}) != few
+    assert shared(WIDTHS, epochs=100) != few
 
 
 @pytest.mark.parametrize(

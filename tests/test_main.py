@@ -1,4 +1,4 @@
-"""Wrong invocations: one clear sentence, exit code 2, nothing touched."""
+"""Wrong command lines and damaged files: one clear sentence, exit code 2, no file changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_FIGURES = "--config.stages=('data', 'train', 'analyse')"
 
 
 def fingerprint(directory: Path) -> dict[str, str]:
-    """Every file with its content; the lock is held by nobody and says nothing."""
+    """Every file with its content, except the lock, which has none."""
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
         if path.is_file()
@@ -67,13 +67,14 @@ def finished(tmp_path_factory) -> Path:
         (["--config.eval.labels=('colour',)"], ["eval.labels", "allowed: task, distribution"]),
         (["--config.eval.backend=torch"], ["eval.backend is 'torch'", "allowed: sklearn"]),
         (["--config.stages=('tain',)"], ["config.stages", "data, train, analyse, report"]),
-        (["--config.stages=('train',)"], ["no dataset", "'data' stage first"]),
-        (["--config.stages=('report',)"], ["run the"]),
+        (["--config.stages=('train',)"], ["'train' needs what 'data' leaves", "run 'data' first"]),
+        (["--config.stages=('report',)"], ["'report' needs what 'data' leaves", "run 'data' first"]),
         (["--config.seeds=('a',)"], ["config.seeds", "tuple"]),
         (["--config.seeds=(1, 1)"], ["config.seeds is (1, 1)", "each once"]),
-        (["--config.grid=('model.hiden_dim=32|64',)"], ["model.hiden_dim", "did you mean model.hidden_dim?"]),
-        (["--config.grid=('model.hidden_dim=32|36',)"], ["The point hidden_dim=36 of config.grid", "model.heads is 8"]),
-        (["--config.gird=('model.hidden_dim=32|64',)"], ["no --config.gird", "did you mean grid?"]),
+        (["--config.grid=({'model.hiden_dim': [8]},)"], ["model.hiden_dim", "did you mean model.hidden_dim?"]),
+        (["--config.grid=({'model.hidden_dim': [9]},)"], ["The point hidden_dim=9 of config.grid", "model.heads is 8"]),
+        (["--config.grid={'model.hidden_dim': [8]}"], ["config.grid has the axis", "allowed: [{KEY: VALUE, ...}"]),
+        (["--config.gird=({'model.hidden_dim': [8]},)"], ["no --config.gird", "did you mean grid?"]),
         (["--config=configs/none.py"], ["no configuration file 'configs/none.py'"]),
         (["--config=configs/synthetic.py:slow"], ["slow", "quick"]),
         (["hidden_dim=32"], ["What is 'hidden_dim=32'?"]),
@@ -94,8 +95,8 @@ def test_a_missing_configuration_is_asked_for(tmp_path):
 
 
 def test_without_a_workdir_the_run_is_named_after_its_configuration(tmp_path):
-    """The command the user gave: `python -m clusterlm_jax.main --config=configs/synthetic.py`."""
-    flags = "--config.stages=('data',)", f"--config={CONFIG}:quick"  # the file after the keys
+    """`.venv/bin/python -m clusterlm_jax.main --config=configs/synthetic.py:quick`, and no more."""
+    flags = "--config.stages=('data',)", f"--config={CONFIG}:quick"  # the file may come after the keys
     given = command(None, *flags, small=False)
     paths = environment() | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(given, cwd=tmp_path, env=paths, capture_output=True, text=True)
@@ -103,8 +104,8 @@ def test_without_a_workdir_the_run_is_named_after_its_configuration(tmp_path):
     assert (tmp_path / "runs" / "synthetic-quick" / DATASET).exists()
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
-    """No file may grow beyond a kilobyte, so the first larger one fails as on a full disk."""
+def test_a_full_disk_is_reported_and_leaves_no_file_half_written(tmp_path):
+    """No file may become larger than a kilobyte, so the first larger one fails as on a full disk."""
     limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "bash", *command(tmp_path / "run")]
     result = subprocess.run(limited, cwd=ROOT, env=environment(), capture_output=True, text=True)
     refused(result, "File too large")
@@ -132,7 +133,9 @@ def damaged(finished: Path, tmp_path: Path, *names: str, keep: float = 0.0) -> P
     workdir = tmp_path / "run"
     shutil.copytree(finished, workdir)
     for name in names:
-        for path in [p for p in workdir.glob(name) if p.is_file()]:
+        paths = [path for path in workdir.glob(name) if path.is_file()]
+        assert paths, f"the run has no {name}"
+        for path in paths:
             if keep:
                 path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
             else:
@@ -141,18 +144,18 @@ def damaged(finished: Path, tmp_path: Path, *names: str, keep: float = 0.0) -> P
 
 
 def test_a_truncated_checkpoint(finished, tmp_path):
-    workdir = damaged(finished, tmp_path, "checkpoints/last/1/state/**/*", keep=0.5)
+    workdir = damaged(finished, tmp_path, "checkpoints/main/last/1/state/**/*", keep=0.5)
     before = fingerprint(workdir)
-    refused(rerun(workdir), "checkpoints/last/1", "cannot be read", "delete it")
+    refused(rerun(workdir), "checkpoints/main/last/1", "cannot be read", "delete it")
     assert fingerprint(workdir) == before
 
 
 def test_a_deleted_dataset(finished, tmp_path):
     workdir = damaged(finished, tmp_path, DATASET)
     before = fingerprint(workdir)
-    refused(rerun(workdir, "--config.stages=('train', 'analyse')"), "no dataset", "'data' stage first")
+    refused(rerun(workdir, "--config.stages=('train', 'analyse')"), "'train' needs what 'data' leaves")
     assert fingerprint(workdir) == before
-    # With the data stage, the very same dataset comes again.
+    # With the data stage, the same dataset is made again.
     assert rerun(workdir).returncode == 0
     assert (workdir / DATASET).read_bytes() == (finished / DATASET).read_bytes()
 
@@ -203,7 +206,7 @@ def test_a_second_process_in_the_same_directory(finished, tmp_path):
     assert fingerprint(workdir) == before
 
 
-def test_divergence_is_told_in_one_sentence(tmp_path):
+def test_divergence_is_reported_in_one_sentence(tmp_path):
     result = run(tmp_path / "run", "--config.train.learning_rate=1e30", "--config.train.max_gradient_norm=1e30")
     assert result.returncode == 2
     assert "not finite at step" in result.stderr.strip().splitlines()[-1]

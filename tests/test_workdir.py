@@ -1,4 +1,4 @@
-"""A work directory belongs to one configuration, but for what changes none of its numbers."""
+"""A work directory belongs to one process at a time, and to one configuration as far as it changes any number."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from clusterlm_jax import config as configuration
+from clusterlm_jax import experiments
 from clusterlm_jax.records import UserError
-from clusterlm_jax.workdir import WorkDir
+from clusterlm_jax.workdir import FORMER, Busy, WorkDir
 
 
 def config(keep_hidden: bool, **changes: Any) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def test_a_run_that_keeps_its_states_may_have_more_jobs(workdir: WorkDir) -> Non
 
 
 def test_a_run_without_its_states_may_not(workdir: WorkDir) -> None:
-    """Its other cells could never be scored. Breaks when `eval.jobs` may always differ."""
+    """The new job's cells could never be scored. Breaks if `eval.jobs` may always differ."""
     workdir.claim(config(False))
     with pytest.raises(UserError, match=r"belongs to another configuration; it differs in eval\.jobs"):
         workdir.claim(config(False, jobs=("raw", "across")))
@@ -41,3 +43,28 @@ def test_what_changes_a_number_is_another_configuration(workdir: WorkDir, keep_h
     workdir.claim(config(keep_hidden, workers=4))
     with pytest.raises(UserError, match=r"eval\.neighbours \(there 10, now 5\)"):
         workdir.claim(config(keep_hidden, neighbours=5))
+
+
+def test_a_run_of_an_earlier_version_resumes(workdir: WorkDir) -> None:
+    """Its keys that are built in now are no difference, and the file loses them."""
+    workdir.write_json("config.json", config(False, retries=2))
+    workdir.claim(config(False))
+    assert "retries" not in workdir.read_json("config.json")["eval"]
+
+
+def test_a_former_key_with_another_value_is_a_difference(workdir: WorkDir) -> None:
+    workdir.write_json("config.json", config(False, retries=5))
+    with pytest.raises(UserError, match=r"differs in eval\.retries \(there 5, now 'unset'\)"):
+        workdir.claim(config(False))
+
+
+def test_former_keys_are_no_keys() -> None:
+    assert not set(FORMER) & {key for name in experiments.names() for key in configuration.every_key(name)}
+
+
+def test_a_second_process_is_told_that_the_directory_is_busy(workdir: WorkDir) -> None:
+    """Each opening of the lock counts as a process of its own. Breaks if the lock waits, or is shared."""
+    with workdir.locked(), pytest.raises(Busy, match="Another process is working in"), WorkDir(workdir.root).locked():
+        pass
+    with WorkDir(workdir.root).locked():
+        pass

@@ -1,1 +1,1 @@
-"""Hidden states -> score rows, on the host: numpy, scipy and scikit-learn, never jax (paper 3.2, 3.3, appendix C)."""
+"""Hidden states -> score rows, on the CPU with numpy, scipy and scikit-learn, without jax (paper 3.2, 3.3, C)."""

@@ -1,4 +1,4 @@
-"""A cell of the analysis -> its score rows (paper 3.2, 3.3)."""
+"""Cells of the analysis and their score rows (paper 3.2, 3.3)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from clusterlm_jax.analysis.scores import SCORES, score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import INSTRUMENTS, Cell, HiddenReader, ScoreRow, UserError, write_atomically
 
-REFERENCE, QUERIES, HARD = "training", "validation", "training_subset"  # the last holds the hard examples
+REFERENCE, QUERIES, HARD = "training", "validation", "training_subset"  # splits; the last has the hard examples
 REDUCER = {"raw": "none", "tsne": "tsne", "knn": "none", "residual": "input_removed"} | dict.fromkeys(
     INSTRUMENTS, "none"
 )
@@ -34,7 +34,7 @@ INSTRUMENT_SCORES = {
     "tree": TREE_SCORES,
     "within_input": WITHIN_SCORES,
 }
-VALIDATION_ONLY = ("knn", "probe")  # they ask the validation instances about the whole training set
+VALIDATION_ONLY = ("knn", "probe")  # jobs that compare the validation instances with the whole training set
 KNN_KEYS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
 Key = tuple[str, str]  # label, score
 
@@ -42,7 +42,7 @@ Key = tuple[str, str]  # label, score
 def cells_of(
     run: str, seed: int, epoch: int, step: int, splits: Sequence[str], layers: Sequence[str], spec: AnalysisSpec
 ) -> list[Cell]:
-    """Every cell of an epoch; some jobs are for the validation split only."""
+    """All cells of an epoch. The jobs in `VALIDATION_ONLY` have cells of the validation split only."""
     return [
         Cell(run, seed, epoch, step, split, layer, job)
         for split, layer, job in itertools.product(splits, layers, spec.jobs)
@@ -56,7 +56,7 @@ def splits_of(cell: Cell) -> tuple[str, ...]:
 
 
 def keys_of(cell: Cell, spec: AnalysisSpec) -> frozenset[Key]:
-    """The (label, score) pairs of a cell's rows: it is done when all are there."""
+    """The (label, score) pairs of a cell's rows. The cell is done when the table has them all."""
     nulls = nulls_of(spec)
     task_nulls = task_nulls_of(spec)
     match cell.job:
@@ -87,14 +87,14 @@ def _has_hard(cell: Cell, spec: AnalysisSpec) -> bool:
 
 
 def job_of(reducer: str, score: str) -> str:
-    """The job a row comes from.
+    """The job that a row comes from. (The columns of `scores.csv` do not include it.)
 
     Raises:
       UserError: if no job has this reducer.
     """
     if reducer not in REDUCER.values():
         allowed = ", ".join(dict.fromkeys(REDUCER.values()))
-        raise UserError(f"The scores have rows of the reducer {reducer!r}; allowed: {allowed}.")
+        raise UserError(f"The scores have rows with the reducer {reducer!r}; allowed: {allowed}.")
     if score.startswith("knn_"):
         return "knn"
     instruments = (job for job, scores in INSTRUMENT_SCORES.items() if score in scores)
@@ -102,7 +102,7 @@ def job_of(reducer: str, score: str) -> str:
 
 
 def label_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The label columns of hidden states, with the combined one the paper adds where its two are there."""
+    """The label columns of hidden states, and the paper's combined label `distribution_mapping` if they allow it."""
     if not {"distribution", "mapping"} <= columns.keys():
         return dict(columns)
     pair_2N = np.stack([columns["distribution"], columns["mapping"]])
@@ -111,10 +111,10 @@ def label_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 class SklearnBackend:
-    """Scores cells one after another on the host, with scikit-learn; a `records.AnalysisBackend`.
+    """Scores cells one after another with scikit-learn. Implements `records.AnalysisBackend`.
 
     Args:
-      embeddings: where the coordinates of t-SNE cells go, one file each.
+      embeddings: the directory for the coordinates of t-SNE cells, one file each.
     """
 
     def __init__(self, spec: AnalysisSpec, embeddings: Path) -> None:
@@ -122,7 +122,7 @@ class SklearnBackend:
 
     def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]:
         for cell in cells:
-            values = getattr(self, f"_{cell.job}")(cell, states)
+            values = getattr(self, f"_{cell.job}")(cell, states)  # one method for each of `records.JOBS`
             yield (
                 cell,
                 tuple(
@@ -139,10 +139,10 @@ class SklearnBackend:
         return self._cluster(cell, hidden_ND, columns) | self._shares(hidden_ND, columns)
 
     def _residual(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
-        """Ours: what is left of a state without the mean state of its input symbol over the training set.
+        """Scores states minus the mean state of their input symbol over the training set. Not in the paper.
 
-        Most of the variance at the input token is the input symbol's. If clusters by task show here and not in the raw
-        states, they are there, beneath it.
+        The input symbol explains most of the variance at the input token. If clusters by task show here but not in the
+        raw states, the input symbol hid them.
         """
         hidden_ND, columns = _load(cell, states, cell.split)
         reference_MD, reference_columns = _load(cell, states, REFERENCE)
@@ -163,11 +163,11 @@ class SklearnBackend:
     def _knn(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
         query_QD, query_columns = _load(cell, states, QUERIES)
         reference_ND, reference_columns = _load(cell, states, REFERENCE)
-        index_QK = nearest(query_QD, reference_ND, self._spec.neighbours)
-        values = neighbour_scores(index_QK, query_columns, reference_columns)
+        index_QP = nearest(query_QD, reference_ND, self._spec.neighbours)
+        values = neighbour_scores(index_QP, query_columns, reference_columns)
         for null in task_nulls_of(self._spec):
             values[null, "knn_percentage"] = null_task_share(
-                null, index_QK, query_columns, reference_columns, self._spec.null_draws, _generator(cell, null)
+                null, index_QP, query_columns, reference_columns, self._spec.null_draws, _generator(cell, null)
             )
         return values
 
@@ -182,7 +182,8 @@ class SklearnBackend:
     def _probe(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
         known, values = (*_load(cell, states, QUERIES), *_load(cell, states, REFERENCE)), {}
         for label, control in (("task", False), ("regrouped_task", True)):
-            # One split of the distributions for all epochs and layers, so that only the states differ between them.
+            # The seed has no epoch and no layer: all use the same halves of the distributions, so that only the states
+            # differ between them.
             rng = np.random.default_rng(seed_of(f"seed={cell.seed}/probe/{label}"))
             values |= {(label, score): value for score, value in probe_scores(*known, rng, control).items()}
         return values
@@ -213,7 +214,7 @@ class SklearnBackend:
     def _nulls(
         self, cell: Cell, columns: Mapping[str, np.ndarray], score: str, of: Callable[[np.ndarray], float]
     ) -> dict[Key, float]:
-        """The mean of a score over draws of each null label of the task."""
+        """For each null label of the task: the mean of a score over `null_draws` draws of the label."""
         values = {}
         for null in task_nulls_of(self._spec):
             rng = _generator(cell, null)
@@ -221,7 +222,7 @@ class SklearnBackend:
         return values
 
     def _cluster(self, cell: Cell, points_ND: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[Key, float]:
-        """Scores of KMeans for every label, k its number of values; labels of equal k share the clustering."""
+        """Scores KMeans for every label, with k the number of its values. Labels of equal k share one clustering."""
         spec = self._spec
         count = {label: len(np.unique(columns[label])) for label in spec.labels}
         clusters = {k: kmeans(points_ND, k, seed_of(cell.name), spec) for k in set(count.values())}
@@ -234,7 +235,7 @@ class SklearnBackend:
 
     def _keep(self, cell: Cell, coordinates_N3: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         def write(path: Path) -> None:
-            with path.open("wb") as file:
+            with path.open("wb") as file:  # given a path instead, savez would add a suffix to the temporary name
                 np.savez(file, coordinates_N3=coordinates_N3.astype(np.float32), **columns)
 
         place = self._embeddings / cell.run / f"seed={cell.seed}" / f"epoch={cell.epoch:04d}" / cell.split
@@ -242,7 +243,7 @@ class SklearnBackend:
 
 
 def _generator(cell: Cell, null: str) -> np.random.Generator:
-    """A generator of its own for each null label: its draws do not depend on what else is scored."""
+    """A generator for one null label of a cell, so its draws do not depend on what else is scored."""
     return np.random.default_rng(seed_of(f"{cell.name}/{null}"))
 
 

@@ -1,4 +1,4 @@
-"""KMeans and t-SNE with the settings of tables 5 and 6, seeded from the name of the cell."""
+"""KMeans and t-SNE with the settings of tables 5 and 6. Their seeds come from the name of the cell."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from clusterlm_jax.records import UserError
 
 
 def seed_of(name: str) -> int:
-    """A 32-bit seed that is the same in every process."""
+    """A 32-bit seed from a name. Unlike `hash`, it is the same in every process."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
 
 
 def kmeans(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) -> np.ndarray:
-    """Clusters, int [instance]; fewer than asked where there are fewer distinct points, as at layer 0."""
+    """The cluster of each point, int [instance].
+
+    There are fewer clusters than asked for if there are fewer distinct points, as at layer 0. That is expected, so
+    scikit-learn's warning about it is silenced.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return KMeans(
@@ -35,7 +39,10 @@ def kmeans(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) 
 
 
 def centroids(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) -> tuple[np.ndarray, np.ndarray]:
-    """KMeans on one thread, which alone makes it reproducible: [cluster, width], and the cluster of each point."""
+    """KMeans on one thread: the cluster means [cluster, width] and the cluster of each point.
+
+    One thread, because KMeans on several sums in varying order and is not reproducible (scikit-learn#27518).
+    """
     with threadpool_limits(1):
         found_N = np.unique(kmeans(points_ND, clusters, seed, spec), return_inverse=True)[1]
     means_KD = np.zeros((found_N.max() + 1, points_ND.shape[1]))
@@ -44,17 +51,17 @@ def centroids(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpe
 
 
 def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
-    """Coordinates, float32 [instance, component]; all zero where all states are equal.
+    """t-SNE coordinates, float32 [instance, component]; all zero if all states are equal.
 
     Raises:
-      UserError: if there are too few instances for the perplexity, or too narrow states for the PCA start.
+      UserError: if there are too few instances for the perplexity, or the states are too narrow for the PCA start.
     """
     instances, width = hidden_ND.shape
     if instances <= spec.tsne_perplexity:
-        raise UserError(f"eval.tsne_perplexity is {spec.tsne_perplexity}, but a split has {instances} instances.")
+        raise UserError(f"eval.tsne_perplexity is {spec.tsne_perplexity}, but a split has only {instances} instances.")
     if min(instances, width) < spec.tsne_components:
-        raise UserError(f"eval.tsne_components is {spec.tsne_components}, but hidden states have width {width}.")
-    if not np.ptp(hidden_ND, axis=0).any():  # one point: the embedding of a token that all instances share
+        raise UserError(f"eval.tsne_components is {spec.tsne_components}, but hidden states have only width {width}.")
+    if not np.ptp(hidden_ND, axis=0).any():  # one point, as the embedding of a token that all instances share
         return np.zeros((instances, spec.tsne_components), np.float32)
     return TSNE(
         n_components=spec.tsne_components,
@@ -62,6 +69,6 @@ def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
         max_iter=spec.tsne_iterations,
         metric="euclidean",
         init="pca",
-        method="barnes_hut" if spec.tsne_components < 4 else "exact",
+        method="barnes_hut" if spec.tsne_components < 4 else "exact",  # Barnes-Hut allows at most 3 components
         random_state=seed,
     ).fit_transform(hidden_ND)

@@ -1,4 +1,4 @@
-"""Spreads cells over worker processes, beside the training."""
+"""Scores cells in worker processes while the training continues."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from clusterlm_jax.analysis.table import ScoreTable
 from clusterlm_jax.records import Cell, ScoreRow, UserError
 
 POLL_SECONDS = 0.2
+ATTEMPTS = 3  # at a cell: the system may kill a worker or two when memory is short
 PACKAGE_ROOT = Path(__file__).parents[2]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -33,7 +34,11 @@ class WorkerDied(Exception):
 
 
 class Worker:
-    """A process that scores one cell at a time, on one thread: KMeans is faster so, and reproducible only so."""
+    """A process that scores one cell at a time, on one thread.
+
+    One thread, because KMeans is 3 to 8 times faster on it at these sizes, and reproducible only on it
+    (scikit-learn#27518). Several cores are used by several workers.
+    """
 
     def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> None:
         self._settings = spec, hidden, embeddings
@@ -43,14 +48,14 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
-            start_new_session=True,  # an interrupt from the keyboard is for the main process, which ends its workers
+            start_new_session=True,  # so Ctrl-C interrupts only the main process, which then ends its workers
         )
 
     def score(self, cell: Cell) -> tuple[ScoreRow, ...] | str:
-        """The rows of a cell, or what went wrong in words.
+        """The rows of a cell, or a message if it could not be scored.
 
         Raises:
-          WorkerDied: with the exit code.
+          WorkerDied: if the process ended without an answer.
         """
         try:
             pickle.dump((cell, *self._settings), self._process.stdin)
@@ -60,31 +65,33 @@ class Worker:
             raise WorkerDied(f"exit code {self._process.wait()}") from error
 
     def kill(self) -> None:
-        """Ends the process; whoever waits for its answer hears that it died."""
+        """Ends the process. A thread that waits in `score` gets `WorkerDied`."""
         self._process.kill()
 
     def end(self) -> None:
+        """Ends the process and closes its pipes."""
         self.kill()
         self._process.wait()
-        with contextlib.suppress(BrokenPipeError):  # of a cell it never read
+        with contextlib.suppress(BrokenPipeError):  # closing flushes, and the process may not have read its last cell
             self._process.stdin.close()
         self._process.stdout.close()
 
 
 class Evaluator:
-    """Scores cells in worker processes and appends their rows to the table; a context manager.
+    """Scores cells in worker processes and appends their rows to the table. A context manager.
 
-    Hidden states of an epoch are deleted once all its cells are in the table, unless `spec.keep_hidden`.
+    Unless `spec.keep_hidden`, the hidden states of an epoch are deleted when all its cells are in the table.
 
     Attributes:
-      queued, finished: cells handed over so far and cells of them in the table.
+      queued: number of cells submitted so far.
+      finished: number of those that are in the table.
     """
 
     def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path) -> None:
         self._spec, self._table, self._store, self._embeddings = spec, table, store, embeddings
         self._waiting: queue.Queue[Cell | None] = queue.Queue(maxsize=spec.queue)
         self._known: set[Cell] = set()
-        self._unscored = collections.Counter()  # cells of an epoch that are not in the table
+        self._unscored = collections.Counter()  # (run, seed, epoch): submitted cells that are not in the table yet
         self._lock = threading.Lock()
         self._failure: Exception | None = None
         self._closing = False
@@ -99,26 +106,26 @@ class Evaluator:
         self.close()
 
     def submit(self, cells: Iterable[Cell]) -> None:
-        """Hands over the cells that are not scored yet; give all cells of an epoch at once.
+        """Queues the cells that are not scored yet. It blocks only while the queue is full (`spec.queue`).
 
-        Waits only while `spec.queue` cells wait already.
+        Submit all cells of an epoch at once: when the submitted ones are scored, the epoch's hidden states are deleted.
 
         Raises:
-          UserError: if a cell could not be scored, or its hidden states are gone.
+          UserError: if a cell could not be scored, or its hidden states were deleted.
         """
         cells = list(dict.fromkeys(cells))
         new = [cell for cell in cells if cell not in self._known and not self._table.done(cell)]
         for cell in new:
             if not all(self._store.has(*_epoch(cell), split) for split in splits_of(cell)):
                 raise UserError(
-                    f"The cell {cell.name} is not scored and its hidden states are gone: "
+                    f"The cell {cell.name} is not scored, and its hidden states were deleted: "
                     "delete the checkpoints to train again, or use a new --workdir."
                 )
         with self._lock:
             self._known.update(new)
             self._unscored.update(_epoch(cell) for cell in new)
             self.queued += len(new)
-        for epoch in {_epoch(cell) for cell in cells}:
+        for epoch in {_epoch(cell) for cell in cells}:  # a resumed run may have scored all cells of an epoch already
             self._release(epoch)
         if new and not self._threads:
             self._start()
@@ -126,7 +133,7 @@ class Evaluator:
             self._put(cell)
 
     def drain(self, progress: Callable[[int], None] = lambda finished: None) -> None:
-        """Waits until every cell is scored, telling `progress` how many are.
+        """Waits until every cell is scored, and calls `progress` with the number of scored cells meanwhile.
 
         Raises:
           UserError: if a cell could not be scored.
@@ -139,9 +146,9 @@ class Evaluator:
             time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
-        """Ends the workers; cells they had not finished stay unscored."""
+        """Ends the workers. The cells they were working on stay unscored."""
         self._closing = True
-        with self._lock:
+        with self._lock:  # workers are killed first: their threads wait for answers and could not be joined otherwise
             for worker in self._workers:
                 worker.kill()
         for thread in self._threads:
@@ -157,7 +164,7 @@ class Evaluator:
             thread.start()
 
     def _put(self, cell: Cell) -> None:
-        while True:
+        while True:  # with a timeout, because a full queue stays full if scoring has failed
             self._raise_failure()
             try:
                 return self._waiting.put(cell, timeout=POLL_SECONDS)
@@ -169,7 +176,7 @@ class Evaluator:
             raise self._failure
 
     def _serve(self) -> None:
-        """One thread, one worker process: takes cells until the evaluator closes or a cell fails for good."""
+        """A thread with one worker process: takes cells until the evaluator closes or a cell cannot be scored."""
         worker = None
         while not self._closing and self._failure is None:
             try:
@@ -178,12 +185,13 @@ class Evaluator:
                 continue
             try:
                 worker = self._score(cell, worker)
-            except Exception as error:  # told to whoever waits for the cells, who would wait for ever
+            except Exception as error:  # raised in the main thread, which would otherwise wait for ever
                 if not self._closing:
                     self._failure = error
 
     def _score(self, cell: Cell, worker: Worker | None) -> Worker:
-        for attempt in range(self._spec.retries + 1):
+        """Scores a cell, with a new worker where the old one is dead or there is none. Returns the worker in use."""
+        for attempt in range(ATTEMPTS):
             try:
                 worker = worker or self._hire()
                 answer = worker.score(cell)
@@ -195,15 +203,16 @@ class Evaluator:
                 continue
             if isinstance(answer, str):
                 raise UserError(f"The cell {cell.name} could not be scored: {answer}")
-            with self._lock:
+            with self._lock:  # one thread at a time writes to the table
                 self._table.append(cell, answer)
                 self.finished += 1
                 self._unscored[_epoch(cell)] -= 1
             self._release(_epoch(cell))
             return worker
-        raise UserError(f"The cell {cell.name} lost its worker {self._spec.retries + 1} times: is memory short?")
+        raise UserError(f"The cell {cell.name} lost its worker {ATTEMPTS} times: is memory short?")
 
     def _hire(self) -> Worker:
+        """Starts a worker and lists it for `close`, under the lock: no worker starts after `close` has killed all."""
         with self._lock:
             if self._closing:
                 raise WorkerDied("closing")
@@ -212,15 +221,18 @@ class Evaluator:
             return worker
 
     def _bury(self, worker: Worker | None) -> None:
+        """Removes a dead worker."""
         with self._lock:
             if worker in self._workers:
                 self._workers.remove(worker)
                 worker.end()
 
     def _release(self, epoch: tuple[str, int, int]) -> None:
+        """Deletes the hidden states of an epoch once all its cells are in the table."""
         if not self._spec.keep_hidden and self._unscored[epoch] == 0:
             self._store.delete(*epoch)
 
 
 def _epoch(cell: Cell) -> tuple[str, int, int]:
+    """The key under which the store keeps the states of a cell's epoch."""
     return cell.run, cell.seed, cell.epoch

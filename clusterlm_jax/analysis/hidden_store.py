@@ -1,25 +1,30 @@
-"""Hidden states at rest: one directory for each (run, seed, epoch, split), one file for each layer.
+"""Hidden states on disk: one directory for each (run, seed, epoch, split), one file for each layer.
 
-States too large for one piece come in shards, directories of the same kind, of some of the instances each.
+States too large to hold in memory are written in shards: directories of the same kind with some of the instances each.
 """
 
 from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from clusterlm_jax.records import HiddenStates, UserError
 
+T = TypeVar("T")
+
 
 class HiddenStore:
-    """Keeps what the model side wrote until the analysis has scored it; implements `records.HiddenReader`.
+    """Keeps hidden states until the analysis has scored them. Implements `records.HiddenReader`.
 
     Args:
       directory: where the states are.
-      owner: whether this process is the one that writes; it clears what a killed one left half-written.
+      owner: whether this process writes states. The owner deletes what a killed process left half-written; readers must
+        not, as the owner may be writing.
     """
 
     def __init__(self, directory: Path, owner: bool = False) -> None:
@@ -29,7 +34,9 @@ class HiddenStore:
                 shutil.rmtree(leftover)
 
     def save(self, states: HiddenStates) -> None:
-        """Writes states under a temporary name, then renames; states of the same name are replaced.
+        """Writes states, and replaces states of the same (run, seed, epoch, split).
+
+        They are written under a temporary name and then renamed, so readers never see them half-written.
 
         Raises:
           UserError: if they cannot be written, as on a full disk.
@@ -37,7 +44,7 @@ class HiddenStore:
         self._save(states, self._place(states.run, states.seed, states.epoch, states.split))
 
     def save_shard(self, states: HiddenStates, shard: int) -> None:
-        """Writes shard number `shard`, counted from 0; the states are there as a whole after `complete`.
+        """Writes shard number `shard`, counted from 0. `complete` makes the shards visible to readers.
 
         Raises:
           UserError: if it cannot be written, as on a full disk.
@@ -46,16 +53,16 @@ class HiddenStore:
         self._save(states, self._growing(place) / f"shard={shard:04d}")
 
     def complete(self, run: str, seed: int, epoch: int, split: str) -> None:
-        """All shards are there: from now on they are the states."""
+        """Makes the shards visible to readers, once all of them are written."""
         place = self._place(run, seed, epoch, split)
         self._growing(place).rename(place)
 
     def shards(self, run: str, seed: int, epoch: int, split: str) -> int:
-        """How many shards are there of states that are not there as a whole yet."""
+        """How many shards are written of states that are not complete yet: where a killed run resumes."""
         return len(list(self._growing(self._place(run, seed, epoch, split)).glob("shard=*")))
 
     def layer(self, run: str, seed: int, epoch: int, split: str, layer: str) -> np.ndarray:
-        """float32 [instance, width].
+        """The states of a layer, float32 [instance, width].
 
         Raises:
           UserError: if the file is missing or damaged.
@@ -65,7 +72,7 @@ class HiddenStore:
         return hidden[0] if len(hidden) == 1 else np.concatenate(hidden)
 
     def labels(self, run: str, seed: int, epoch: int, split: str) -> dict[str, np.ndarray]:
-        """int32 [instance] columns by name.
+        """The labels of the instances, int32 [instance] columns by name.
 
         Raises:
           UserError: if the file is missing or damaged.
@@ -78,11 +85,11 @@ class HiddenStore:
         return self._place(run, seed, epoch, split).is_dir()
 
     def delete(self, run: str, seed: int, epoch: int) -> None:
-        """Removes an epoch's states, of all splits."""
+        """Deletes the states of an epoch, of all splits."""
         shutil.rmtree(self._epoch(run, seed, epoch), ignore_errors=True)
 
     def drop_after(self, run: str, seed: int, epoch: int) -> None:
-        """Removes the states of epochs later than `epoch`."""
+        """Deletes the states of epochs later than `epoch`."""
         for path in self._epoch(run, seed, 0).parent.glob("epoch=*"):
             if int(path.name.removeprefix("epoch=")) > epoch:
                 shutil.rmtree(path)
@@ -94,10 +101,11 @@ class HiddenStore:
         return self._epoch(run, seed, epoch) / split
 
     def _growing(self, place: Path) -> Path:
-        """Where the shards of states are until the last one has come."""
+        """The directory of the shards until all of them are written."""
         return place.with_name(f".{place.name}.growing")
 
     def _parts(self, place: Path) -> list[Path]:
+        """The directories with the states: the shards in order, or the one directory if there are no shards."""
         return sorted(place.glob("shard=*")) or [place]
 
     def _save(self, states: HiddenStates, place: Path) -> None:
@@ -113,7 +121,7 @@ class HiddenStore:
             shutil.rmtree(temporary, ignore_errors=True)
             raise UserError(f"Hidden states could not be written to {place}: {error.strerror or error}.") from error
 
-    def _read(self, path: Path, load):
+    def _read(self, path: Path, load: Callable[[BinaryIO], T]) -> T:
         try:
             with path.open("rb") as file:
                 return load(file)

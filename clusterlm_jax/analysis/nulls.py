@@ -1,8 +1,9 @@
-"""Null labels: what a clustering scores for labels that mean nothing, or nothing but surface. Ours; the paper has none.
+"""Null labels: what a clustering scores if it holds no information about the task. Not in the paper.
 
-A `shuffled` label is dealt anew to the instances: what is left is chance. Of `regrouped_task`, whole distributions are
-dealt anew to the tasks: instructions of one expression stay together, so this is what clusters of mere surface score.
-A null label has as many values as the label it imitates, so it is scored against that label's clustering.
+A `shuffled` label is the label shuffled among the instances. It scores as much as chance gives. `regrouped_task`
+shuffles whole distributions among the tasks, so that instructions from one expression stay together. It scores as much
+as clusters of similar-looking instructions give. A null label has as many values as the label it imitates, so both are
+scored on the same clustering.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ NULL_LABELS = {
     "shuffled_distribution": "distribution",
     "shuffled_distribution_mapping": "distribution_mapping",
     "regrouped_task": "task",
-}  # null label: the label it imitates
+}  # null label: the label that it imitates
 NULL_SCORES = ("f1", "ari", "ami")
 
 
 def nulls_of(spec: AnalysisSpec) -> dict[str, str]:
-    """The null labels to score, each with the label it imitates."""
+    """The null labels to score, each with the label that it imitates."""
     return {null: label for null, label in NULL_LABELS.items() if spec.null_draws and label in spec.labels}
 
 
@@ -35,13 +36,13 @@ def task_nulls_of(spec: AnalysisSpec) -> list[str]:
 
 
 def regrouped(task_N: np.ndarray, distribution_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The task each instance's distribution is dealt to; every task keeps its number of distributions."""
+    """Tasks [instance], shuffled among the distributions. Every task keeps its number of distributions."""
     _, first_G, group_N = np.unique(distribution_N, return_index=True, return_inverse=True)
     return rng.permutation(task_N[first_G])[group_N]
 
 
 def draw(null: str, columns: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """One draw of a null label, int32 [instance]; columns are int32 [instance] by name."""
+    """One draw of a null label, int32 [instance]. The columns are int32 [instance] by name."""
     label_N = columns[NULL_LABELS[null]]
     if null == "regrouped_task":
         return regrouped(label_N, columns["distribution"], rng)
@@ -51,7 +52,7 @@ def draw(null: str, columns: Mapping[str, np.ndarray], rng: np.random.Generator)
 def null_scores(
     null: str, columns: Mapping[str, np.ndarray], clusters_N: np.ndarray, draws: int, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Mean scores of a clustering for draws of a null label."""
+    """Scores of a clustering by a null label: the mean over `draws` draws."""
     scores = [score_all(draw(null, columns, rng), clusters_N, NULL_SCORES) for _ in range(draws)]
     return {name: float(np.mean([by_name[name] for by_name in scores])) for name in NULL_SCORES}
 
@@ -59,7 +60,7 @@ def null_scores(
 def draw_neighbours(
     null: str, queries: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One draw of the tasks of queries and references: a distribution goes to the same task in both."""
+    """One draw of the tasks of queries and references. A regrouped distribution gets the same task in both."""
     if null == "regrouped_task":
         task, distribution = (np.concatenate([queries[name], references[name]]) for name in ("task", "distribution"))
         task_Q, task_N = np.split(regrouped(task, distribution, rng), [len(queries["task"])])
@@ -69,12 +70,16 @@ def draw_neighbours(
 
 def null_task_share(
     null: str,
-    index_QK: np.ndarray,
+    index_QP: np.ndarray,
     queries: Mapping[str, np.ndarray],
     references: Mapping[str, np.ndarray],
     draws: int,
     rng: np.random.Generator,
 ) -> float:
-    """Mean share of neighbours (indices of references) with the query's task, for draws of a null label of tasks."""
+    """Mean share of neighbours with the query's task if tasks are drawn by a null label: the mean over `draws` draws.
+
+    Args:
+      index_QP: the neighbours of each query, as indices of the references.
+    """
     tasks = [draw_neighbours(null, queries, references, rng) for _ in range(draws)]
-    return float(np.mean([task_share(index_QK, task_Q, task_N) for task_Q, task_N in tasks]))
+    return float(np.mean([task_share(index_QP, task_Q, task_N) for task_Q, task_N in tasks]))

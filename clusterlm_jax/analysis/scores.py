@@ -1,17 +1,18 @@
-"""Scores of a clustering against labels, all from one contingency table (paper appendix C).
+"""Scores of a clustering against labels, from their contingency table (paper appendix C).
 
-Which F1? The paper gives 2PR / (P + R) and no more, so `f1` is one reading of it and the alternatives stand beside it:
+The paper gives F1 as 2PR / (P + R) and does not say how clusters are matched to classes. `f1` is our reading of it; the
+other common readings are computed as well:
 
-- `f1`: macro F1 after the one-to-one (Hungarian) matching of clusters to classes that maximises matched instances, of
-  equal ones the best by F1; classes left without a cluster score 0.
-- `f1_majority`: each cluster predicts its majority class, equally frequent ones in equal parts; macro F1 over classes.
-- `f1_max_overlap`: each class takes the cluster of its best F1 (the F-measure of Larsen and Aone, 1999), mean over the
-  classes weighted by their sizes.
-- `f1_pairwise`: of the decision, for every pair of instances, whether they belong together.
-- `f1_bcubed`: of the B-cubed precision and recall (Bagga and Baldwin, 1998).
-- `purity`: share of instances in the majority class of their cluster.
+- `f1`: clusters are matched to classes one to one (Hungarian method) so that most instances match; if several matchings
+  do, the one with the best F1 counts. Macro F1 over the classes; a class without a cluster scores 0.
+- `f1_majority`: each cluster predicts its majority class (several in equal parts if tied). Macro F1 over the classes.
+- `f1_max_overlap`: each class takes the cluster that gives its best F1; mean over classes, weighted by their sizes (the
+  F-measure of Larsen and Aone, 1999).
+- `f1_pairwise`: F1 of deciding for every pair of instances whether they belong together.
+- `f1_bcubed`: F1 of the B-cubed precision and recall (Bagga and Baldwin, 1998).
+- `purity`: share of instances that are in the majority class of their cluster.
 
-No score depends on how classes or clusters are named or ordered: ties are settled above by what they are worth.
+No score depends on the names or the order of classes and clusters, because ties are settled as described.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def contingency(labels_true: np.ndarray, labels_pred: np.ndarray) -> np.ndarray:
 
 def f1_matched(table_CK: np.ndarray) -> float:
     f1_CK = _f1_of_cells(table_CK)
-    # All F1 of a matching, so weighted, are worth less than one instance: they decide between equal ones only.
+    # The F1 values of a matching, divided by more than the number of classes, add up to less than one instance. So they
+    # decide only between matchings with equally many instances.
     class_, cluster = linear_sum_assignment(table_CK + f1_CK / (len(table_CK) + 1), maximize=True)
     return float(f1_CK[class_, cluster].sum() / len(table_CK))
 
@@ -53,7 +55,7 @@ def f1_pairwise(table_CK: np.ndarray) -> float:
         return float((count * (count - 1) // 2).sum())
 
     together, same_class, same_cluster = pairs(table_CK), pairs(table_CK.sum(axis=1)), pairs(table_CK.sum(axis=0))
-    # Where every instance is alone on both sides, no pair is decided wrongly.
+    # If every instance is alone in its class and in its cluster, no pair is decided wrongly.
     return 2 * together / (same_class + same_cluster) if same_class + same_cluster else 1.0
 
 
@@ -81,7 +83,7 @@ SCORES = (*FROM_TABLE, *FROM_LABELS)
 
 
 def score_all(labels_true: np.ndarray, labels_pred: np.ndarray, scores: Sequence[str] = SCORES) -> dict[str, float]:
-    """The scores of one clustering: labels and clusters are int [instance], names are arbitrary."""
+    """Scores of one clustering by name. Labels and clusters are int [instance]; their values are arbitrary names."""
     table_CK = contingency(labels_true, labels_pred)
     return {
         name: FROM_TABLE[name](table_CK) if name in FROM_TABLE else float(FROM_LABELS[name](labels_true, labels_pred))
@@ -90,6 +92,6 @@ def score_all(labels_true: np.ndarray, labels_pred: np.ndarray, scores: Sequence
 
 
 def _f1_of_cells(table_CK: np.ndarray) -> np.ndarray:
-    """F1 of every class with every cluster, 2 n_ck / (n_c + n_k)."""
+    """F1 of every class c with every cluster k: 2 n_ck / (n_c + n_k)."""
     size = table_CK.sum(axis=1, keepdims=True) + table_CK.sum(axis=0, keepdims=True)
     return np.divide(2 * table_CK, size, out=np.zeros(table_CK.shape), where=size > 0)

@@ -7,15 +7,17 @@ import dataclasses
 from clusterlm_jax.records import JOBS, UserError
 
 LABELS = ("task", "distribution", "distribution_mapping", "mapping", "input", "output")
-BACKENDS = ("sklearn",)
+# What scores the cells: `eval.backend` -> a class (`records.AnalysisBackend`). The worker imports the class; a name
+# is enough here, so that a configuration is checked without loading scikit-learn.
+BACKENDS = {"sklearn": "clusterlm_jax.analysis.cells.SklearnBackend"}
 
 
 @dataclasses.dataclass(frozen=True)
 class AnalysisSpec:
-    """The settings of tables 5 to 7, what they leave open, and where the work is done."""
+    """The settings of tables 5 to 7, what these leave open, and where the work is done."""
 
-    every: int = 1  # epochs between two analyses; epoch 0 and the last are always analysed
-    labels: tuple[str, ...] = LABELS  # the paper's are the first three
+    every: int = 1  # epochs between two analyses; epoch 0 and the last one are always analysed
+    labels: tuple[str, ...] = LABELS  # the first three are the paper's
     jobs: tuple[str, ...] = JOBS
     tsne_components: int = 3
     tsne_perplexity: float = 10.0
@@ -23,16 +25,15 @@ class AnalysisSpec:
     kmeans_restarts: int = 10  # not in the paper
     kmeans_iterations: int = 300
     neighbours: int = 10
-    null_draws: int = 10  # of a null label, whose scores are their mean; 0 leaves null labels out
-    keep_hidden: bool = False  # whether hidden states stay on disk once they are scored
+    null_draws: int = 10  # draws of a null label; its score is their mean. 0: no null labels
+    keep_hidden: bool = False  # whether hidden states stay on disk after they are scored
     backend: str = "sklearn"
-    workers: int = 0  # processes, each on one thread and behind the training; 0 is one for every core
-    queue: int = 256  # cells that may wait before training waits for them
-    retries: int = 2  # of a cell whose worker died
+    workers: int = 0  # processes, each on one thread and of lower priority than the training; 0: one for each core
+    queue: int = 256  # waiting cells above which the training waits; their hidden states take disk space
 
     def __post_init__(self) -> None:
         least = {"every": 1, "tsne_components": 2, "tsne_iterations": 250, "kmeans_restarts": 1, "kmeans_iterations": 1}
-        for name, low in (least | {"neighbours": 1, "null_draws": 0, "workers": 0, "queue": 1, "retries": 0}).items():
+        for name, low in (least | {"neighbours": 1, "null_draws": 0, "workers": 0, "queue": 1}).items():
             if getattr(self, name) < low:
                 raise UserError(f"eval.{name} is {getattr(self, name)}; it must be at least {low}.")
         if not self.tsne_perplexity > 0:

@@ -1,4 +1,4 @@
-"""`scores.csv`: tidy rows, whole cells, appended as they come."""
+"""`scores.csv`: one number per row, appended in whole cells as they are scored."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HEADER = ",".join(COLUMNS) + "\n"
 
 
 def read_rows(path: Path) -> list[ScoreRow]:
-    """The rows of a table; a last line torn by a kill is left out.
+    """The rows of a table. A last line that was cut off when a process was killed is left out.
 
     Raises:
-      UserError: if the file is no table of scores.
+      UserError: if the file is not a table of scores.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     if not HEADER.startswith(text[: len(HEADER)]):
@@ -36,7 +36,7 @@ def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
     for number, line in enumerate(lines, start=2):
         try:
             ((run, seed, epoch, step, *names, value),) = csv.reader([line])
-            split, layer, label, reducer, score = map(sys.intern, names)  # a long run has millions of rows
+            split, layer, label, reducer, score = map(sys.intern, names)  # millions of rows share few names
             yield ScoreRow(
                 sys.intern(run), int(seed), int(epoch), int(step), split, layer, label, reducer, score, float(value)
             )
@@ -47,9 +47,10 @@ def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
 
 
 class ScoreTable:
-    """The table while it grows: only whole cells, each once.
+    """A table that grows by whole cells, each of them once.
 
-    A cell is written at once, so what a killed process left of one is at the end; opening drops it.
+    A cell is written in one write, so a killed process can leave an incomplete cell only at the end of the file.
+    Opening the table drops that one.
 
     Raises:
       UserError: if any other cell is incomplete.
@@ -65,8 +66,8 @@ class ScoreTable:
             if keys:
                 raise UserError(
                     f"{path} lacks {len(keys)} scores of the cell {cell.name} (the first: {' '.join(min(keys))}), so "
-                    "another version wrote it or it is damaged: use a new --workdir, or delete the file to score "
-                    "again where hidden states are kept."
+                    "it is damaged, or another version wrote it: use a new --workdir, or, if the hidden states were "
+                    "kept, delete the file to score them again."
                 )
         self._keep(cells)
 
@@ -77,7 +78,7 @@ class ScoreTable:
         """Adds the rows of a cell in one write.
 
         Raises:
-          UserError: if they cannot be written, as on a full disk; the table is then as before.
+          UserError: if they cannot be written, as on a full disk. The table is then unchanged.
         """
         rows = list(rows)
         if {(row.label, row.score) for row in rows} != keys_of(cell, self._spec) or cell in self._done:
@@ -89,7 +90,7 @@ class ScoreTable:
         self._done.add(cell)
 
     def drop_after(self, run: str, epoch: int) -> None:
-        """Drops the rows of a run, of all its seeds, of epochs later than `epoch`."""
+        """Drops the rows of a run for epochs later than `epoch`, for all seeds."""
         late = {cell for cell in self._done if cell.run == run and cell.epoch > epoch}
         if late:
             self._keep({cell: rows for cell, rows in self._read().items() if cell not in late})
@@ -106,7 +107,7 @@ class ScoreTable:
             raise
 
     def _read(self) -> dict[Cell, dict[Key, ScoreRow]]:
-        """Each cell's rows, cells in the order of the file; of repeated rows the first."""
+        """The rows of each cell, cells in the order of the file. Of repeated rows the first counts."""
         cells: dict[Cell, dict[Key, ScoreRow]] = collections.defaultdict(dict)
         for row in read_rows(self._path) if self._path.exists() else ():
             job = job_of(row.reducer, row.score)
@@ -115,7 +116,7 @@ class ScoreTable:
         return cells
 
     def _keep(self, cells: Mapping[Cell, Mapping[Key, ScoreRow]]) -> None:
-        """These cells are done, and nothing but them is in the file: it is rewritten if there is."""
+        """Sets which cells are done, and rewrites the file if it has anything else."""
         self._done = set(cells)
         text = HEADER + "".join(_lines(rows.values()) for rows in cells.values())
         if self._path.exists() and text.encode() != self._path.read_bytes():

@@ -1,25 +1,27 @@
-"""A worker process of the evaluator: cells in on stdin, rows out on stdout, both pickled; it ends with its parent.
+"""A worker process of the evaluator. It reads pickled cells from stdin and writes pickled rows to stdout.
 
     python -m clusterlm_jax.analysis.worker
 
-It is a program of its own, so that it imports nothing of the main process: no jax, no second device.
+Why a program of its own: multiprocessing would import the main module again, and jax with it, and forking after jax has
+started can hang. The worker ends with its parent.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import pkgutil
 import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 
-from clusterlm_jax.analysis.cells import SklearnBackend
 from clusterlm_jax.analysis.hidden_store import HiddenStore
-from clusterlm_jax.records import UserError
+from clusterlm_jax.analysis.spec import BACKENDS, AnalysisSpec
+from clusterlm_jax.records import Cell, ScoreRow, UserError
 
-BACKENDS = {"sklearn": SklearnBackend}
-NICENESS = 10  # training goes first
+NICENESS = 10  # training has priority
 WATCH_SECONDS = 0.5
 
 
@@ -27,24 +29,33 @@ def main() -> None:
     os.nice(NICENESS)
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    os.dup2(2, 1)  # stdout now goes to stderr, so that nothing a library prints gets between the answers
     while True:
         try:
-            cell, spec, hidden, embeddings = pickle.load(sys.stdin.buffer)
+            question = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        try:
-            [(_, answer)] = BACKENDS[spec.backend](spec, embeddings).score([cell], HiddenStore(hidden))
-        except UserError as error:
-            answer = str(error)
-        except Exception:  # told to whoever asked, who cannot see into this process
-            answer = traceback.format_exc()
-        pickle.dump(answer, answers)
+        pickle.dump(_answer(*question), answers)
         answers.flush()
 
 
+def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> tuple[ScoreRow, ...] | str:
+    """The rows of a cell, or what went wrong in words."""
+    try:
+        backend = pkgutil.resolve_name(BACKENDS[spec.backend])(spec, embeddings)
+        [(_, rows)] = backend.score([cell], HiddenStore(hidden))
+        return rows
+    except UserError as error:
+        return str(error)
+    except Exception:  # the evaluator reports it; it cannot see this process's errors otherwise
+        return traceback.format_exc()
+
+
 def _die_with(parent: int) -> None:
-    """Ends the process even in mid-cell: a restarted run must not meet the ghosts of the killed one."""
+    """Ends this process when its parent has died, even in the middle of a cell.
+
+    Otherwise workers of a killed run would still be working when the run is restarted.
+    """
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""The data to align a model with: toxic instructions with healthier outputs (paper F.1)."""
+"""The fine-tuning data of the alignment experiment: toxic instructions get healthier outputs (paper F.1)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import numpy as np
 from clusterlm_jax.records import Dataset
 
 OTHERS = "others"
-"""The split of the validation instances whose tasks are no source."""
+"""The split of the validation instances whose tasks are not source tasks."""
 
 
 def aligned(dataset: Dataset) -> Dataset:
-    """The dataset a model is fine-tuned on and judged by.
+    """The dataset that a model is fine-tuned and evaluated on.
 
-    Instances of source tasks keep their instructions and inputs and take the outputs of their targets. Of the splits,
-    `training` and `validation` hold the instances of source tasks alone; `others` has the rest of the validation set.
+    Instances of source tasks keep their instructions and inputs, and get the outputs of their target tasks. The splits
+    `training` and `validation` keep only instances of source tasks. The split `others` has the remaining validation
+    instances, to see what else fine-tuning changes.
     """
     labels = {name: column.copy() for name, column in dataset.labels.items()}
     source_N = labels["target"] >= 0
     rows = zip(labels["task"], labels["input"], labels["mapping"], labels["output"], strict=True)
-    healthier = {(task, symbol): pair for task, symbol, *pair in rows}
+    healthier = {(task, symbol): pair for task, symbol, *pair in rows}  # (task, input): [mapping, output]
     asked = zip(labels["target"][source_N], labels["input"][source_N], strict=True)
     labels["mapping"][source_N], labels["output"][source_N] = np.array([healthier[pair] for pair in asked]).T
     tokens_NT = dataset.tokens_NT.copy()
@@ -43,13 +44,13 @@ def switch_examples(dataset: Dataset, most: int, seed: int) -> tuple[np.ndarray,
     """The training instances a switch learns from: all of the source tasks, and a few of each other task.
 
     Args:
-      most: instances of each other task, at most.
+      most: how many instances of each other task to draw, at most.
 
     Returns:
-      The instances, and the rank of each among those drawn of its task: a switch that is to see n examples of each
-      other task takes the ranks below n, so those of a smaller n are among those of a larger. 0 for source tasks.
+      The instances, and the rank of each in the order in which its task was drawn (0 for source tasks). A switch that
+      learns from n examples of each other task takes the ranks below n. So a larger n adds examples and replaces none.
     """
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([seed, 2])  # streams 0 and 1 belong to `synthesise` and `TrainingBatches`
     training = dataset.splits["training"]
     task_N, source_N = dataset.labels["task"][training], dataset.labels["target"][training] >= 0
     instances, ranks = [training[source_N]], [np.zeros(source_N.sum(), int)]

@@ -1,4 +1,4 @@
-"""How many instruction distributions each task has: a free draw (table 3), or one with the sums of table 2."""
+"""How many instruction distributions each task has: drawn freely (table 3), or so that the totals equal table 2."""
 
 from __future__ import annotations
 
@@ -17,35 +17,42 @@ def draw_distribution_counts(spec: DataSpec, rng: np.random.Generator) -> list[i
 def fixed_distribution_counts(
     spec: DataSpec, rng: np.random.Generator, validation: frozenset[int], originals: frozenset[int]
 ) -> list[int]:
-    """How many instruction distributions each regular task has where the spec gives their sums (table 2).
+    """How many instruction distributions each regular task has if the spec gives their totals (table 2).
 
-    Every assignment with these sums is equally likely, as if the counts were drawn freely until the sums came out.
+    All assignments with these totals are equally likely. That is the result of drawing freely until the totals are
+    right; here the chances are computed instead, because such draws are rare.
+
+    Args:
+      validation: the validation tasks.
+      originals: the tasks that hard tasks are made from.
 
     Raises:
-      UserError: if these tasks have no such assignment.
+      UserError: if no assignment has these totals.
     """
     regular = range(spec.regular_tasks)
     groups = [
         [task for task in regular if (task in validation, task in originals) == roles]
         for roles in ((True, True), (True, False), (False, True), (False, False))
     ]
-    # Once we know how many distributions the tasks with both roles have, the sum of every other group follows.
+    # A task is in `validation`, in `originals`, in both or in neither. The total of the tasks in both determines the
+    # totals of the other three groups: `sums` is [group, possible total of the tasks in both].
     in_both = np.arange(spec.max_distributions_per_task * len(groups[0]) + 1)
     validation_sum, hard_sum = spec.validation_distributions, spec.hard_distributions
     regular_sum = spec.number_of_distributions - hard_sum
-    sums_GS = np.stack(
+    sums = np.stack(
         [in_both, validation_sum - in_both, hard_sum - in_both, regular_sum - validation_sum - hard_sum + in_both]
     )
-    weight_S = np.prod([_chance_of_sum(spec, len(group), s) for group, s in zip(groups, sums_GS, strict=True)], axis=0)
-    if not weight_S.sum() > 0:
+    weights = np.prod([_chance_of_sum(spec, len(group), s) for group, s in zip(groups, sums, strict=True)], axis=0)
+    if not weights.sum() > 0:
         raise UserError(
             f"data.number_of_distributions = {spec.number_of_distributions}, data.validation_distributions = "
-            f"{validation_sum} and data.hard_distributions = {hard_sum} exclude each other: the "
-            f"{len(groups[3])} other tasks cannot have what is left. Change one of them."
+            f"{validation_sum} and data.hard_distributions = {hard_sum} do not fit together: no draw for the "
+            f"{len(groups[3])} other tasks gives the remaining number. Change one of the three."
         )
-    sum_G = sums_GS[:, rng.choice(len(in_both), p=weight_S / weight_S.sum())]
+    sum_G = sums[:, rng.choice(len(in_both), p=weights / weights.sum())]
     counts = dict.fromkeys(regular, 0)
     choices = np.arange(spec.min_distributions_per_task, spec.max_distributions_per_task + 1)
+    # Within a group, draw one task after another, given the total that is left for the rest of the group.
     for group, left in zip(groups, sum_G, strict=True):
         for done, task in enumerate(group, start=1):
             chance = _chance_of_sum(spec, len(group) - done, left - choices)
@@ -55,7 +62,10 @@ def fixed_distribution_counts(
 
 
 def _chance_of_sum(spec: DataSpec, tasks: int, sums: np.ndarray) -> np.ndarray:
-    """The chance that the free draw gives so many tasks each of these sums of distributions."""
+    """The chance that free draws for `tasks` tasks add up to each of `sums`.
+
+    The distribution of a sum of independent draws is the convolution of their distributions.
+    """
     one = np.zeros(spec.max_distributions_per_task + 1)
     one[spec.min_distributions_per_task :] = 1 / (len(one) - spec.min_distributions_per_task)
     chance = np.ones(1)

@@ -1,6 +1,6 @@
 """Random regular expressions, and instructions sampled from them through xeger (paper appendix B).
 
-An expression is a concatenation of a few *metacharacters*, each with its arguments, the characters it works on:
+An expression is a concatenation of a few *metacharacters*. Each has arguments, the characters it is applied to:
 a group `(abc)+`, a positive class `[abc]{2,5}`, or an alternation `(ab|c|def)*`.
 """
 
@@ -8,37 +8,32 @@ from __future__ import annotations
 
 import random
 import re
-import string
 import warnings
 
+from clusterlm_jax.data.spec import SYMBOLS, DataSpec
 from clusterlm_jax.records import UserError
 
-with warnings.catch_warnings():  # xeger imports sre_parse, deprecated since Python 3.11
+with warnings.catch_warnings():  # xeger imports sre_parse, which is deprecated since Python 3.11
     warnings.simplefilter("ignore", DeprecationWarning)
     import xeger
 
-# Letters and digits mean themselves in an expression; accented letters continue where a larger vocabulary is asked for.
-SYMBOLS = string.ascii_lowercase + string.digits + "".join(c for c in map(chr, range(0xDF, 0x180)) if c.islower())
-CONSTRUCTS = ("group", "class", "alternation")
-QUANTIFIERS = ("*", "+", "?", "{m,n}")
-SAMPLES_PER_EXPRESSION = 200  # attempts before an expression counts as too narrow
+# Bounds, because a narrow expression such as `[ab]?` never gives ten distinct instructions.
+SAMPLES_PER_EXPRESSION = 200
 EXPRESSIONS_PER_DISTRIBUTION = 500
 
 
 class Grammar:
-    """Draws expressions and instructions; its output is a function of `seed` alone.
+    """Draws expressions and instructions. The same spec and seed give the same output in every process.
 
-    Args:
-      spec: the `DataSpec` fields on expressions.
-      seed: anything `random.Random` takes.
+    xeger's negated classes would break this, as they depend on PYTHONHASHSEED; they are not used here.
     """
 
-    def __init__(self, spec, seed: int) -> None:
+    def __init__(self, spec: DataSpec, seed: int) -> None:
         self._spec = spec
         self._random = random.Random(seed)
         self._symbols = SYMBOLS[: spec.instruction_vocabulary_size]
         self._xeger = xeger.Xeger(limit=spec.repeat_limit)
-        self._xeger.random = self._random  # its own seed argument ignores 0
+        self._xeger.random = self._random  # not Xeger(seed=...), which ignores seed 0
 
     def expression(self) -> str:
         """One random regular expression."""
@@ -46,10 +41,10 @@ class Grammar:
         return "".join(self._metacharacter() for _ in range(count))
 
     def distribution(self, count: int, taken: set[str]) -> tuple[str, tuple[str, ...]]:
-        """An expression and `count` distinct instructions of it, none of them in `taken`.
+        """A random expression and `count` distinct instructions that match it, none of them in `taken`.
 
         Raises:
-          UserError: if no expression within a bound yields enough instructions.
+          UserError: if none of the expressions tried yields enough instructions.
         """
         for _ in range(EXPRESSIONS_PER_DISTRIBUTION):
             expression = self.expression()
@@ -62,7 +57,7 @@ class Grammar:
         )
 
     def altered(self, instruction: str, taken: set[str]) -> str | None:
-        """The instruction with one symbol replaced, not in `taken`: a hard example (paper 2.2); None if all are."""
+        """A hard example (paper 2.2): the instruction with one symbol replaced. None if all such are in `taken`."""
         variants = [
             instruction[:position] + symbol + instruction[position + 1 :]
             for position in range(len(instruction))
@@ -72,11 +67,11 @@ class Grammar:
         return self._random.choice(free) if free else None
 
     def _sample(self, expression: str, count: int, taken: set[str]) -> tuple[str, ...]:
-        found: dict[str, None] = {}  # a set that keeps its order
+        found: dict[str, None] = {}  # used as an ordered set
         matches = re.compile(expression).fullmatch
         for _ in range(SAMPLES_PER_EXPRESSION):
             sample = self._xeger.xeger(expression)
-            if not matches(sample):
+            if not matches(sample):  # the data rests on xeger, so each sample is checked
                 raise RuntimeError(f"xeger gave {sample!r}, which does not match {expression!r}.")
             fits = self._spec.shortest_instruction <= len(sample) <= self._spec.longest_instruction
             if fits and sample not in taken:
@@ -105,7 +100,7 @@ class Grammar:
         return f"{{{self._random.randint(1, most)},{most}}}"
 
     def _split(self, characters: str) -> str:
-        """`abcdef` -> `ab|c|def`: two to as many alternatives as there are characters."""
+        """`abcdef` -> `ab|c|def`, with at least two alternatives and at most one per character."""
         if len(characters) < 2:
             return characters
         bars = self._random.randint(1, len(characters) - 1)

@@ -1,8 +1,7 @@
-"""What is learned before the tasks: their identities from instructions, or instructions alone (paper 4.1).
+"""The two pre-training datasets (paper 4.1): task identities from instructions, and instructions alone.
 
-Each is an ordinary dataset made out of a synthetic one, an instance an instruction, split as that one is. No mapping is
-in either: in the place of input and output stand the trigger and the identity of the task, or symbols of the
-instruction.
+Each is made from a synthetic dataset and keeps its splits. An instance is one instruction, without any mapping. The
+columns `input` and `output` hold the trigger and the task identity, or the last two symbols of the instruction.
 """
 
 from __future__ import annotations
@@ -13,22 +12,23 @@ import numpy as np
 
 from clusterlm_jax.records import PADDING, Dataset, UserError
 
-SHORTEST = 3  # symbols of an instruction that is learned alone
+SHORTEST = 3  # symbols; shorter instructions are not learned alone
 
 
 def with_task_identities(dataset: Dataset) -> Dataset:
-    """The same instances; the vocabulary has a trigger and a token for the identity of every task."""
+    """The same instances, with a vocabulary that also has the trigger and a token for each task identity."""
     identities = int(dataset.labels["task"].max()) + 1
     return dataclasses.replace(dataset, vocabulary=dataclasses.replace(dataset.vocabulary, task_identities=identities))
 
 
 def task_identification(dataset: Dataset) -> Dataset:
-    """Every instruction once, as `[instruction, trigger, task identity]`; a hard example's identity is its own task's.
+    """Every instruction once, as `[instruction, trigger, task identity]`.
 
-    `input` is the trigger, at which hidden states are read, and `output` the identity, whose accuracy is measured.
+    The column `input` is the trigger, where hidden states are read. The column `output` is the identity, whose accuracy
+    is measured. A hard example has the identity of its own task, not of the task it was made from.
 
     Args:
-      dataset: of `with_task_identities`.
+      dataset: a dataset from `with_task_identities`.
     """
     instance_M = _first_of_each_instruction(dataset)
     tokens_MT, length_M = _instructions(dataset, instance_M), dataset.length_N[instance_M]
@@ -39,13 +39,13 @@ def task_identification(dataset: Dataset) -> Dataset:
 
 
 def instructions_alone(dataset: Dataset) -> Dataset:
-    """Every instruction once and nothing else; its last two symbols are in the columns `input` and `output`.
+    """Every instruction once and nothing else. Its last two symbols are in the columns `input` and `output`.
 
-    Instructions of fewer than `SHORTEST` symbols are left out: in one symbol there is nothing to predict, in two
-    hardly anything.
+    Instructions of fewer than `SHORTEST` symbols are left out: one symbol leaves nothing to predict, two hardly
+    anything.
 
     Raises:
-      UserError: if training or validation keeps no instruction.
+      UserError: if no instruction is left in training or in validation.
     """
     instance_M = _first_of_each_instruction(dataset)
     instance_M = instance_M[dataset.length_N[instance_M] - 2 >= SHORTEST]
@@ -60,19 +60,19 @@ def instructions_alone(dataset: Dataset) -> Dataset:
 
 
 def _first_of_each_instruction(dataset: Dataset) -> np.ndarray:
-    """The first instance of every instruction; all of an instruction are in the same splits."""
+    """The first instance of every instruction. It has the splits of all, as they never divide an instruction."""
     return np.unique(dataset.labels["instruction"], return_index=True)[1]
 
 
 def _instructions(dataset: Dataset, instance_M: np.ndarray) -> np.ndarray:
-    """Tokens of the instances without inputs and outputs, [instance, longest]."""
+    """Tokens of the instances [instance, longest], with inputs and outputs replaced by padding."""
     tokens_MT = dataset.tokens_NT[instance_M]
     symbol = np.arange(tokens_MT.shape[1]) < dataset.length_N[instance_M, None] - 2
     return np.where(symbol, tokens_MT, PADDING)
 
 
 def _derived(dataset: Dataset, instance_M: np.ndarray, tokens_MT: np.ndarray, length_M: np.ndarray) -> Dataset:
-    """A dataset of the tokens, with the identities and splits of the instances they were made from."""
+    """A dataset of these tokens, with the identities and splits of the instances they were made from."""
     every = np.arange(len(instance_M))
     pair_2M = np.stack([tokens_MT[every, length_M - 2], tokens_MT[every, length_M - 1]])
     mapping_M = np.unique(pair_2M, axis=1, return_inverse=True)[1].ravel().astype(np.int32)

@@ -1,30 +1,27 @@
 """Asks a chat model for wordings of the tasks, with the paper's prompt (appendix E.1).
 
-Any endpoint that speaks OpenAI's chat completions will do:
+Works with any endpoint that offers OpenAI's chat completions:
 
     python -m clusterlm_jax.data.rewriting --endpoint=http://localhost:8000/v1 --model=NAME --output=wordings.json
 
-The environment variable OPENAI_API_KEY is sent as the key where it is set. The file is written after every answer, and
-the same command goes on where it stopped. A run takes it as --config.data.wordings=wordings.json.
+If the environment variable OPENAI_API_KEY is set, it is sent as the key. The file is written after every answer, and
+the same command resumes where it stopped. An experiment uses the file with --config.data.wordings=wordings.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
-import http.client
 import json
 import os
 import re
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import requests
+from requests.adapters import HTTPAdapter
 from tqdm import tqdm
+from urllib3.util import Retry
 
 from clusterlm_jax.data.natural.prompts import TASKS, NaturalSpec, read_task, read_wordings
 from clusterlm_jax.records import UserError, write_atomically
@@ -32,103 +29,93 @@ from clusterlm_jax.records import UserError, write_atomically
 PROMPT = "Rewrite 50 different expressions of {description}"
 KEY = "OPENAI_API_KEY"
 TIMEOUT_SECONDS = 300
-WAITS_SECONDS = (1.0, 5.0, 20.0)  # before asking again where the server is busy or hangs up
+RETRIES = 3  # if the server is busy or hangs up
+WAIT_SECONDS = 2.0  # before the second retry; then twice as long each time
 BUSY = (408, 429, 500, 502, 503, 504)
-ASKS_IN_VAIN = 3  # answers in a row without a new wording, after which a task is given up
+USELESS_ANSWERS = 3  # in a row; a task is given up after so many answers without a new wording
 INTERRUPTED = 130
 
 ITEM = re.compile(r"\s*(?:\d+[.):]|[-*•])\s+(.+)")
 QUOTED = re.compile(r"""(\*\*|["`])((?:(?!\1).)+)\1|'((?:[^']|\b'\b)+)'|[\u201c\u2018«]([^\u201d»]+)[\u201d\u2019»]""")
 
 
-class Busy(UserError):
-    """The server may answer if asked again."""
+class ChatModel:
+    """A model behind an OpenAI-compatible endpoint.
 
+    Args:
+      url: the endpoint, such as http://localhost:8000/v1.
+      model: the model's name there.
+      key: the API key, or empty.
+    """
 
-@dataclasses.dataclass(frozen=True)
-class Endpoint:
-    """A server, one of its models, and the key, which may be empty."""
-
-    url: str
-    model: str
-    key: str = dataclasses.field(default="", repr=False)
+    def __init__(self, url: str, model: str, key: str = "") -> None:
+        self._url, self._model, self._key = url, model, key
+        self._address = f"{url.rstrip('/')}/chat/completions"
+        if not re.fullmatch("https?://[!-~]+", url):
+            raise self._no_address()
+        # connect=0: a server that is not there is reported at once. allowed_methods=None: also a POST is repeated,
+        # because a prompt sent twice does no harm.
+        retry = Retry(
+            RETRIES, connect=0, status_forcelist=BUSY, allowed_methods=None, backoff_factor=WAIT_SECONDS / 2,
+            raise_on_status=False,
+        )  # fmt: skip
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+        if key:
+            self._session.headers["Authorization"] = f"Bearer {key}"
 
     def ask(self, prompt: str) -> str:
-        """The model's answer to a prompt on its own.
+        """The model's answer to one prompt, without any conversation before it.
 
         Raises:
-          UserError: if there is none.
+          UserError: if there is no answer.
         """
-        for wait in WAITS_SECONDS:
-            try:
-                return self._ask_once(prompt)
-            except Busy:
-                time.sleep(wait)
-        return self._ask_once(prompt)
-
-    @property
-    def _address(self) -> str:
-        return self.url.rstrip("/") + "/chat/completions"
-
-    def _ask_once(self, prompt: str) -> str:
-        body = self._post({"model": self.model, "messages": [{"role": "user", "content": prompt}]})
+        content = {"model": self._model, "messages": [{"role": "user", "content": prompt}]}
         try:
-            answer = json.loads(body)["choices"][0]["message"]["content"]
-            return answer.encode(errors="ignore").decode()  # half a surrogate pair cannot go into a file
+            # Redirections are not followed, so that the key goes to no other address.
+            response = self._session.post(self._address, json=content, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+        except ValueError as error:  # of requests or urllib3: the address cannot be parsed
+            raise self._no_address() from error
+        except requests.RequestException as error:
+            raise UserError(f"{self._address} gives no answer ({error}): check --endpoint.") from error
+        if response.status_code != requests.codes.ok:
+            raise self._refusal(response)
+        try:
+            answer = response.json()["choices"][0]["message"]["content"]
+            return answer.encode(errors="ignore").decode()  # half a surrogate pair cannot be written to a file
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(
-                f"What {self._address} answers is no chat completion with a text in its 'choices': "
+                f"The answer of {self._address} is not a chat completion with a text in its 'choices': "
                 "is --endpoint OpenAI-compatible?"
             ) from error
 
-    def _post(self, content: Mapping) -> bytes:
-        try:
-            if not re.fullmatch("https?://[!-~]+", self.url):
-                raise ValueError
-            headers = {"Content-Type": "application/json", "User-Agent": "clusterlm_jax"}
-            request = urllib.request.Request(self._address, json.dumps(content).encode(), headers)
-            if self.key:  # for this server alone: no redirection takes it along
-                request.add_unredirected_header("Authorization", f"Bearer {self.key}")
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-                return response.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refusal(error) from error
-        except urllib.error.URLError as error:
-            raise UserError(f"{self._address} cannot be reached ({error.reason}): check --endpoint.") from error
-        except (http.client.InvalidURL, ValueError) as error:
-            raise UserError(
-                f"--endpoint is {self.url!r}; it must be an address such as http://localhost:8000/v1."
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            raise Busy(f"{self._address} broke off before the end of its answer ({reason}).") from error
+    def _no_address(self) -> UserError:
+        return UserError(f"--endpoint is {self._url!r}; it must be an address such as http://localhost:8000/v1.")
 
-    def _refusal(self, error: urllib.error.HTTPError) -> UserError:
-        if error.code in (401, 403):
-            what = f"does not accept {KEY}" if self.key else f"wants a key, and {KEY} is not set"
-            return UserError(f"{self._address} {what} ({error.code}).")
-        if error.code == 404:
+    def _refusal(self, response: requests.Response) -> UserError:
+        status = response.status_code
+        if status in (401, 403):
+            what = f"does not accept {KEY}" if self._key else f"wants a key, and {KEY} is not set"
+            return UserError(f"{self._address} {what} ({status}).")
+        if status == 404:
             return UserError(
-                f"There is no {self._address}, or no model {self.model!r} there (404): check --model and --endpoint, "
+                f"There is no {self._address}, or no model {self._model!r} there (404): check --model and --endpoint, "
                 "which often ends in /v1."
             )
-        said = ""
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            said = " ".join(error.read(500).decode(errors="replace").split())
-        if self.key:
-            said = said.replace(self.key, KEY)
-        kind = Busy if error.code in BUSY else UserError
-        return kind(f"{self._address} answers {error.code} {error.reason}: {said or 'nothing more'}")
+        said = response.text
+        if self._key:
+            said = said.replace(self._key, KEY)  # some servers repeat the key in their message
+        return UserError(f"{self._address} answers {status} {response.reason}: {' '.join(said.split())[:500] or '-'}")
 
 
 def listed(answer: str) -> list[str]:
-    """The items of the numbered or bulleted lists in an answer, bare of quotation marks and emphasis; no other line."""
+    """The items of the numbered or bulleted lists in an answer, without quotation marks and emphasis; no other line."""
     return [text for match in map(ITEM.match, answer.splitlines()) if match and (text := _bare(match[1]))]
 
 
 def _bare(text: str) -> str:
-    """Without the marks around it, one pair after the other; empty where there is no letter in it."""
+    """Removes all pairs of marks around a text; empty if no letter is left."""
     text = text.strip()
     if match := QUOTED.fullmatch(text):
         return _bare(match[2] or match[3] or match[4])
@@ -136,26 +123,27 @@ def _bare(text: str) -> str:
 
 
 def collect(ask: Callable[[str], str], tasks: Sequence[str], count: int, path: Path) -> None:
-    """Asks until the file at `path` has so many wordings of every task given; what it has already stays.
+    """Asks until the file at `path` has `count` wordings of every task in `tasks`. Wordings already there are kept.
 
     Raises:
-      UserError: if the answers bring nothing new, or whatever `ask` raises; the file keeps what was found.
+      UserError: if the answers bring nothing new, or if `ask` raises it. The file keeps what was found.
     """
     wordings = {stem: list(texts) for stem, texts in read_wordings(path).items()} if path.exists() else {}
     with tqdm(total=len(tasks) * count, unit="wording", desc="ask", dynamic_ncols=True) as bar:
         for stem in tasks:
-            task, found, in_vain = read_task(stem), wordings.setdefault(stem, []), 0
+            task, found, useless = read_task(stem), wordings.setdefault(stem, []), 0
             bar.update(min(len(found), count))
             while len(found) < count:
-                if in_vain == ASKS_IN_VAIN:
+                if useless == USELESS_ANSWERS:
                     raise UserError(
-                        f"{ASKS_IN_VAIN} answers in a row had no new wording of {task.task} ({stem}), with "
+                        f"{USELESS_ANSWERS} answers in a row had no new wording of {task.task} ({stem}), with "
                         f"{len(found)} of {count} found and kept in {path}: try another --model or a lower --count."
                     )
+                # All tasks count: a wording may belong to one task only (`read_wordings`).
                 known = {text for texts in wordings.values() for text in texts}
                 answer = listed(ask(PROMPT.format(description=task.description)))
                 new = [text for text in dict.fromkeys(answer) if text not in known][: count - len(found)]
-                in_vain = 0 if new else in_vain + 1
+                useless = 0 if new else useless + 1
                 found += new
                 _write(wordings, path)
                 bar.update(len(new))
@@ -188,9 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.count < 1:
             raise UserError(f"--count is {given.count}; it must be at least 1.")
         if not re.fullmatch("[!-~]*", key):
-            raise UserError(f"{KEY} has a space or a special character in it, which no key has.")
+            raise UserError(f"{KEY} contains a space or a special character; a key has none.")
         tasks = [stem for stem in TASKS if stem in (given.task or TASKS)]
-        collect(Endpoint(given.endpoint, given.model, key).ask, tasks, given.count, given.output)
+        collect(ChatModel(given.endpoint, given.model, key).ask, tasks, given.count, given.output)
         print(f"The wordings are in {given.output}")
     except UserError as error:
         print(f"clusterlm_jax: {error}", file=sys.stderr)
@@ -199,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"clusterlm_jax: {given.output} cannot be written ({error}).", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("clusterlm_jax: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        print("clusterlm_jax: interrupted; the same command resumes where it stopped.", file=sys.stderr)
         return INTERRUPTED
     return 0
 

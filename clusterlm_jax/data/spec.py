@@ -1,50 +1,56 @@
-"""What the synthetic instruction-following data is made of (paper 2.2, table 3)."""
+"""The settings of the synthetic instruction-following data (paper 2.2, table 3)."""
 
 from __future__ import annotations
 
 import dataclasses
+import string
 
-from clusterlm_jax.data.grammar import CONSTRUCTS, QUANTIFIERS, SYMBOLS
 from clusterlm_jax.records import UserError
+
+# Characters without a special meaning in a regular expression. Accented letters serve only vocabularies above 36.
+SYMBOLS = string.ascii_lowercase + string.digits + "".join(c for c in map(chr, range(0xDF, 0x180)) if c.islower())
+CONSTRUCTS = ("group", "class", "alternation")
+QUANTIFIERS = ("*", "+", "?", "{m,n}")
 
 SUBSET_COMPOSITIONS = ("hard_examples_and_originals", "all_available")
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
-    """Every quantity of table 3 under its own name; the defaults are the paper's where it gives them."""
+    """Every quantity of table 3 under its own name. The defaults are the paper's values where it gives them."""
 
     number_of_tasks: int = 50  # hard tasks included: 45 + 5 fits table 2 better than 50 + 5
-    hard_tasks: int = 5  # new tasks, each made from another task by replacing one symbol of its instructions
+    hard_tasks: int = 5  # new tasks; each is made from another task by replacing one symbol of its instructions
     hard_instructions_per_distribution: int = 3
     max_distributions_per_task: int = 6
     min_distributions_per_task: int = 1
-    # How many distributions there are: in all, hard ones included; of the validation tasks; of the hard tasks, each of
-    # which has as many as the task it is made from. Table 2 fixes all three. 0: the draw is free.
+    # Numbers of distributions: in all (hard ones included), of the validation tasks, and of the hard tasks (a hard task
+    # has as many as the task it is made from). Table 2 fixes all three. 0 in all three: drawn freely.
     number_of_distributions: int = 0
     validation_distributions: int = 0
     hard_distributions: int = 0
     instructions_per_distribution: int = 10
     mappings_per_task: int = 5
-    # Unset: every distribution of a task has the same mappings. Else each has a task of its own; the similar tasks
-    # of one identity share so many mappings (B.1; the paper: 3).
+    # None: all distributions of a task have the same mappings. Otherwise each distribution has a function of its own;
+    # these are the similar tasks of one identity, and they share this many mappings (B.1; the paper: 3).
     shared_mappings: int | None = None
-    # Tasks whose outputs are to become those of another task with the same inputs (F.1; the paper: 3).
+    # Pairs of a source and a target task with the same inputs; alignment gives the source tasks the outputs of
+    # their targets (F.1; the paper: 3).
     source_target_pairs: int = 0
     validation_tasks: int = 10
     validation_instructions_per_distribution: int = 3  # withheld from training, with all mappings
-    subset_composition: str = SUBSET_COMPOSITIONS[0]  # the paper's 180 is not recoverable from its text
-    task_vocabulary_size: int = 25  # inputs and outputs are drawn from the same symbols
+    subset_composition: str = SUBSET_COMPOSITIONS[0]  # the paper's text does not explain its 180 instances
+    task_vocabulary_size: int = 25  # symbols for inputs and outputs alike
     instruction_vocabulary_size: int = 35
     max_metacharacters: int = 3
     min_metacharacters: int = 1
-    max_characters: int = 10  # arguments of one metacharacter
+    max_characters: int = 10  # of the arguments of one metacharacter
     min_characters: int = 3
     constructs: tuple[str, ...] = CONSTRUCTS
     quantifiers: tuple[str, ...] = QUANTIFIERS
-    repeat_limit: int = 10  # of * + and {m,n}; xeger's default
-    shortest_instruction: int = 1  # shorter samples are redrawn; the paper does not say
-    longest_instruction: int = 62  # longer samples are redrawn: with input and output, 64 positions
+    repeat_limit: int = 10  # the most repetitions of *, + and {m,n}; xeger's default
+    shortest_instruction: int = 1  # shorter samples are drawn again; the paper gives no limit
+    longest_instruction: int = 62  # longer samples are drawn again; with input and output it fills 64 positions
 
     def __post_init__(self) -> None:
         self._check_counts()
@@ -60,12 +66,12 @@ class DataSpec:
 
     @property
     def fixes_distributions(self) -> bool:
-        """Whether the numbers of distributions are given, not left to the draw."""
+        """Whether the numbers of distributions are given instead of drawn freely."""
         return self.number_of_distributions > 0
 
     @property
     def most_instances(self) -> int:
-        """No draw gives more."""
+        """An upper bound on the number of instances."""
         instructions = self.max_distributions_per_task * self.instructions_per_distribution
         return self.number_of_tasks * instructions * self.mappings_per_task
 
@@ -104,7 +110,7 @@ class DataSpec:
             )
 
     def _check_mappings(self) -> None:
-        """Refuses mappings that no draw could find."""
+        """Refuses more mappings than the vocabulary has pairs for."""
         if self.mappings_per_task > self.task_vocabulary_size:
             raise UserError(
                 f"data.mappings_per_task is {self.mappings_per_task}, but a task's inputs are distinct "
@@ -116,7 +122,7 @@ class DataSpec:
             if own < 1:
                 raise UserError(
                     f"data.shared_mappings is {self.shared_mappings}; it must be below "
-                    f"data.mappings_per_task = {self.mappings_per_task}, so that similar tasks differ."
+                    f"data.mappings_per_task = {self.mappings_per_task}, as similar tasks must differ in a mapping."
                 )
             least = self.shared_mappings + own * self.min_distributions_per_task
             what = (
@@ -131,6 +137,7 @@ class DataSpec:
             )
 
     def _check_pairs(self) -> None:
+        """Refuses source and target tasks that there is no room for."""
         pairs = self.source_target_pairs
         for wrong, sentence in (
             (
@@ -141,14 +148,14 @@ class DataSpec:
                 pairs > self.validation_tasks,
                 f"the source tasks are validation tasks, and data.validation_tasks is {self.validation_tasks}.",
             ),
-            (self.hard_tasks > 0, "there are no hard examples beside them, so data.hard_tasks must be 0 (table 8)."),
-            (self.shared_mappings is not None, "data.shared_mappings must be unset, so that an input has one output."),
+            (self.hard_tasks > 0, "the paper has no hard examples here (table 8), so data.hard_tasks must be 0."),
+            (self.shared_mappings is not None, "an input needs one output, so data.shared_mappings must be unset."),
         ):
             if pairs and wrong:
                 raise UserError(f"data.source_target_pairs is {pairs}: {sentence}")
 
     def _check_possible(self) -> None:
-        """Refuses what no draw could satisfy, before any work."""
+        """Refuses settings that no draw can satisfy, before any work is done."""
         withheld = self.validation_instructions_per_distribution
         available = self.instructions_per_distribution - withheld
         for wrong, sentence in (
@@ -181,7 +188,7 @@ class DataSpec:
                 raise UserError(sentence)
 
     def _check_distributions(self) -> None:
-        """Refuses numbers of distributions that no draw could give."""
+        """Refuses numbers of distributions that no draw can give."""
         tasks_of = {
             "number_of_distributions": self.number_of_tasks,
             "validation_distributions": self.validation_tasks,
@@ -195,6 +202,6 @@ class DataSpec:
             if not low * tasks <= value <= high * tasks:
                 raise UserError(
                     f"data.{name} is {value}, but {tasks} tasks of {low} to {high} distributions each have "
-                    f"{low * tasks} to {high * tasks}. Give {', '.join(tasks_of)} numbers that fit, or all three 0 "
-                    "for a free draw."
+                    f"{low * tasks} to {high * tasks}. Set {', '.join(tasks_of)} to numbers that fit, or all three "
+                    "to 0 for a free draw."
                 )

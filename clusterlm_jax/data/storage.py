@@ -1,4 +1,4 @@
-"""A dataset on disk: `dataset.npz` for a program, `tasks.json` and `instances.tsv` for a person."""
+"""A dataset on disk: `dataset.npz` for the program, `tasks.json` and `instances.tsv` for people."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from clusterlm_jax.data.grammar import SYMBOLS
+from clusterlm_jax.data.spec import SYMBOLS
 from clusterlm_jax.records import Dataset, UserError, Vocabulary, write_atomically
 
 FILE = "dataset.npz"
 
 
 def symbol_name(vocabulary: Vocabulary, token: int) -> str:
-    """How a person reads a token: `a` for an instruction symbol; `A`...`Z`, then `A1`... for a task symbol."""
+    """A readable name of a token: `a`... for instruction symbols; `A`...`Z`, then `A1`... for task symbols."""
     if token <= vocabulary.instruction_symbols:
         return SYMBOLS[token - 1]
     number, letter = divmod(token - vocabulary.instruction_symbols - 1, len(string.ascii_uppercase))
@@ -26,7 +26,7 @@ def symbol_name(vocabulary: Vocabulary, token: int) -> str:
 
 
 def save(dataset: Dataset, directory: Path) -> None:
-    """Writes the three files; `dataset.npz` last, so its presence means the others are whole."""
+    """Writes the three files. `dataset.npz` comes last, so if it exists, the other two are complete."""
     write_atomically(directory / "tasks.json", lambda path: path.write_text(_tasks_json(dataset), encoding="utf-8"))
     write_atomically(directory / "instances.tsv", lambda path: _write_instances(dataset, path))
     arrays = {
@@ -46,7 +46,7 @@ def save(dataset: Dataset, directory: Path) -> None:
 
 
 def load(directory: Path) -> Dataset:
-    """The dataset that `save` wrote.
+    """Reads the dataset that `save` wrote.
 
     Raises:
       UserError: if it is missing or unreadable.
@@ -71,7 +71,7 @@ def load(directory: Path) -> Dataset:
 
 
 def digest(dataset: Dataset) -> str:
-    """SHA-256 of all that training and analysis see of a dataset."""
+    """SHA-256 of everything in a dataset that training and analysis use."""
     sha = hashlib.sha256()
     for array in (dataset.tokens_NT, dataset.length_N, *dataset.labels.values(), *dataset.splits.values()):
         sha.update(np.ascontiguousarray(array).tobytes())
@@ -79,10 +79,10 @@ def digest(dataset: Dataset) -> str:
 
 
 def statistics(dataset: Dataset) -> dict[str, float]:
-    """Sizes of a dataset for people and for tables 2 and 3: instances by split, identities, lengths in symbols.
+    """Sizes of a dataset, for people and for tables 2 and 3: instances by split, identities, lengths in symbols.
 
-    `tasks` counts identities and `similar_tasks` functions: as many, unless similar tasks share an identity (B.1). Then
-    `outputs_per_input_mean`, of a task identity, is above 1.
+    `tasks` counts identities and `similar_tasks` counts functions. They differ only if similar tasks share an identity
+    (B.1); then an input has several outputs within an identity, and `outputs_per_input_mean` is above 1.
     """
     labels = dataset.labels
     questions = np.unique(np.stack([labels["task"], labels["input"]]), axis=1)
@@ -102,11 +102,12 @@ def statistics(dataset: Dataset) -> dict[str, float]:
     }
 
 
-def _with_prefix(arrays, prefix: str) -> dict[str, np.ndarray]:
+def _with_prefix(arrays: np.lib.npyio.NpzFile, prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
 
 
 def _text(dataset: Dataset, instance: int) -> str:
+    """The instruction of an instance, readable."""
     instruction = dataset.tokens_NT[instance, : dataset.length_N[instance] - 2]
     return "".join(symbol_name(dataset.vocabulary, int(token)) for token in instruction)
 
@@ -114,13 +115,12 @@ def _text(dataset: Dataset, instance: int) -> str:
 def _tasks_json(dataset: Dataset) -> str:
     """Tasks with their mappings and distributions; distributions with their expression and instructions.
 
-    Mappings that all distributions of a task share stand with the task; what a distribution has beside them, with it.
+    Mappings that all distributions of a task share are listed under the task, the others under their distribution.
     """
     labels = dataset.labels
     withheld = set(labels["instruction"][dataset.splits["validation"]].tolist())
     tasks: dict[int, dict] = {}
-    first = np.unique(np.stack([labels["instruction"], labels["mapping"]]), axis=1, return_index=True)[1]
-    for instance in sorted(first.tolist()):
+    for instance in range(len(dataset)):
         row = {name: int(column[instance]) for name, column in labels.items()}
         task = tasks.setdefault(row["task"], {"mappings": {}, "distributions": {}})
         if row["original"] >= 0:

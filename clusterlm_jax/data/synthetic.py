@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from clusterlm_jax.data.counts import draw_distribution_counts, fixed_distribution_counts
-from clusterlm_jax.data.grammar import SYMBOLS, Grammar
-from clusterlm_jax.data.spec import DataSpec
+from clusterlm_jax.data.grammar import Grammar
+from clusterlm_jax.data.spec import SYMBOLS, DataSpec
 from clusterlm_jax.records import PADDING, Dataset, UserError, Vocabulary
 
 MAPPING_DRAWS = 200
@@ -17,9 +17,9 @@ MAPPING_DRAWS = 200
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """Instructions of one task from one regular expression; `withheld` ones are for validation.
+    """Instructions of one task, sampled from one regular expression. The `withheld` ones are for validation.
 
-    Where similar tasks share an identity, `function` says which of them the instructions stand for.
+    If similar tasks share the identity `task`, `function` is the number of the one that these instructions ask for.
     """
 
     task: int
@@ -31,13 +31,13 @@ class Distribution:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task identity: a function on a few symbols, or several similar ones (B.1).
+    """A task identity: one function on a few symbols, or several similar functions (B.1).
 
     Attributes:
       inputs: symbols, the same for every function.
       outputs: symbols [function][input].
-      original: the task a hard one was made from, else -1.
-      target: of a source task, the task whose outputs it is to have in the end, else -1 (F.1).
+      original: of a hard task, the task it was made from; else -1.
+      target: of a source task, the task whose outputs alignment gives it; else -1 (F.1).
     """
 
     inputs: tuple[int, ...]
@@ -47,13 +47,14 @@ class Task:
 
 
 def synthesise(spec: DataSpec, seed: int) -> Dataset:
-    """The dataset of one seed: the same bytes in any process.
+    """The dataset of one seed, with the same bytes in every process.
 
-    Tasks come first (regular, then hard), then the distributions of regular tasks, then what validation withholds,
-    then the hard examples, made from training instructions only. With `spec.shared_mappings`, each distribution has a
-    task of its own, similar to the others of its identity; then their number is drawn before the tasks. With
-    `spec.source_target_pairs`, the first tasks are sources and the last ones their targets, in this order: tasks are
-    drawn alike, so these are any tasks.
+    The order of the draws is: tasks (regular, then hard), distributions of the regular tasks, instructions withheld for
+    validation, hard examples (from training instructions only).
+
+    With `spec.shared_mappings`, every distribution has a function of its own, so their numbers are drawn before the
+    tasks. With `spec.source_target_pairs`, the first tasks are the sources and the last ones their targets, in this
+    order; this is no restriction, because all tasks are drawn in the same way.
 
     Raises:
       UserError: if the vocabulary is too small for the tasks or the expressions too narrow for the instructions.
@@ -62,7 +63,8 @@ def synthesise(spec: DataSpec, seed: int) -> Dataset:
     grammar = Grammar(spec, seed=int(rng.integers(2**63)))
     similar = spec.shared_mappings is not None
     if spec.fixes_distributions:
-        # The roles of the tasks come first here, as the numbers of distributions depend on them.
+        # The numbers of distributions depend on the roles of the tasks, so the roles are drawn first. The order in the
+        # other branch is different and must stay, as recorded results come from its data.
         originals = draw_originals(spec, rng)
         validation = draw_validation_tasks(spec, rng)
         counts = fixed_distribution_counts(spec, rng, validation, frozenset(originals))
@@ -79,12 +81,12 @@ def synthesise(spec: DataSpec, seed: int) -> Dataset:
 
 
 def draw_originals(spec: DataSpec, rng: np.random.Generator) -> list[int]:
-    """The regular task that each hard task is made from, all different."""
+    """The regular task that each hard task is made from; no two are the same."""
     return rng.choice(spec.regular_tasks, spec.hard_tasks, replace=False).tolist()
 
 
 def draw_validation_tasks(spec: DataSpec, rng: np.random.Generator) -> frozenset[int]:
-    """The tasks of which validation withholds instructions: the source tasks, which come first, and others."""
+    """The tasks with instructions withheld for validation: all source tasks (which come first) and random others."""
     sources = spec.source_target_pairs
     others = sources + rng.choice(spec.regular_tasks - sources, spec.validation_tasks - sources, replace=False)
     return frozenset({*range(sources), *others.tolist()})
@@ -93,17 +95,17 @@ def draw_validation_tasks(spec: DataSpec, rng: np.random.Generator) -> frozenset
 def draw_tasks(
     spec: DataSpec, rng: np.random.Generator, functions: Sequence[int], originals: Sequence[int] | None = None
 ) -> list[Task]:
-    """Regular tasks, then hard ones with the inputs of their originals; no two tasks share a mapping.
+    """Draws regular tasks, then hard tasks with the inputs of their originals. No two tasks share a mapping.
 
-    The last regular tasks have the inputs of the first, where there are `spec.source_target_pairs`.
+    With `spec.source_target_pairs`, the last regular tasks have the inputs of the first.
 
     Args:
-      functions: how many each regular task has. A hard task has as many as its original, with the same inputs in the
-        shared mappings: only the outputs differ.
-      originals: the task each hard one is made from; None draws them here.
+      functions: the number of functions of each regular task. A hard task has as many as its original, and the same
+        inputs in its shared mappings; only the outputs differ.
+      originals: the task that each hard task is made from. None: they are drawn here.
 
     Raises:
-      UserError: if no assignment is found within a bound.
+      UserError: if no assignment is found in `MAPPING_DRAWS` attempts.
     """
     pairs = spec.source_target_pairs
     target_of = dict(zip(range(pairs), range(spec.number_of_tasks - pairs, spec.number_of_tasks), strict=True))
@@ -115,7 +117,8 @@ def draw_tasks(
         original_of = [*[-1] * spec.regular_tasks, *hard_from]
         order = list(range(spec.number_of_tasks))
         if spec.shared_mappings is not None:
-            # Similar tasks fill most of the pairs: whoever uses the same inputs twice goes first, or finds too few.
+            # Similar tasks use up most of the pairs. Hard tasks and their originals need free outputs for the same
+            # inputs, so they draw first, while there are enough.
             order.sort(key=lambda identity: original_of[identity] < 0 and identity not in original_of)
         for identity in order:
             original = original_of[identity]
@@ -123,7 +126,7 @@ def draw_tasks(
             count = functions[identity if original < 0 else original]
             inputs = _draw_inputs(spec, rng, free, count) if same_inputs < 0 else tasks[same_inputs].inputs
             if inputs is None or (outputs := _draw_outputs(spec, rng, free, inputs, count)) is None:
-                break
+                break  # a dead end: start again with fresh draws
             tasks[identity] = Task(inputs, outputs, original, target_of.get(identity, -1))
         else:
             return [tasks[identity] for identity in range(spec.number_of_tasks)]
@@ -135,7 +138,7 @@ def draw_tasks(
 
 
 def _draw_inputs(spec: DataSpec, rng: np.random.Generator, free: np.ndarray, functions: int) -> tuple[int, ...] | None:
-    """Inputs with enough free outputs, those of shared mappings last; None where there are too few."""
+    """Inputs with enough free outputs, those of the shared mappings last. None if there are too few."""
     inputs: tuple[int, ...] = ()
     shared = spec.shared_mappings or 0
     for number, outputs in ((spec.mappings_per_task - shared, functions), (shared, 1)):
@@ -150,24 +153,24 @@ def _draw_inputs(spec: DataSpec, rng: np.random.Generator, free: np.ndarray, fun
 def _draw_outputs(
     spec: DataSpec, rng: np.random.Generator, free: np.ndarray, inputs: tuple[int, ...], functions: int
 ) -> tuple[tuple[int, ...], ...] | None:
-    """Outputs [function][input] out of the free pairs, which they use up; None where there are too few.
+    """Draws outputs [function][input] from the free pairs and marks those as used. None if there are too few.
 
-    An input has an output for each function, but for the last `spec.shared_mappings`, which have one for all.
+    Every function has its own output for an input. Only the last `spec.shared_mappings` inputs have one for all.
     """
     shared = spec.shared_mappings or 0
-    number_I = [functions] * (len(inputs) - shared) + [1] * shared
-    if (free[list(inputs)].sum(axis=1) < number_I).any():
+    numbers = [functions] * (len(inputs) - shared) + [1] * shared
+    if (free[list(inputs)].sum(axis=1) < numbers).any():
         return None
-    outputs_IF = []
-    for symbol, number in zip(inputs, number_I, strict=True):
+    every = []
+    for symbol, number in zip(inputs, numbers, strict=True):
         outputs = rng.choice(np.flatnonzero(free[symbol]), number, replace=False)
         free[symbol, outputs] = False
-        outputs_IF.append(np.broadcast_to(outputs, functions).tolist())
-    return tuple(zip(*outputs_IF, strict=True))
+        every.append(np.broadcast_to(outputs, functions).tolist())
+    return tuple(zip(*every, strict=True))
 
 
 def draw_distributions(spec: DataSpec, grammar: Grammar, counts: Sequence[int]) -> list[Distribution]:
-    """The instruction distributions of the regular tasks, `counts` of each; no instruction occurs twice."""
+    """The instruction distributions of the regular tasks: `counts[task]` of each. No instruction occurs twice."""
     taken: set[str] = set()
     distributions = []
     for task, count in enumerate(counts):
@@ -180,6 +183,7 @@ def draw_distributions(spec: DataSpec, grammar: Grammar, counts: Sequence[int]) 
 
 
 def _withhold(distribution: Distribution, spec: DataSpec, rng: np.random.Generator) -> Distribution:
+    """Moves random instructions of a distribution to `withheld`."""
     order = rng.permutation(len(distribution.instructions))
     shuffled = [distribution.instructions[index] for index in order]
     count = spec.validation_instructions_per_distribution
@@ -195,14 +199,19 @@ def draw_hard_examples(
     tasks: list[Task],
     distributions: list[Distribution],
 ) -> tuple[list[Distribution], frozenset[str]]:
-    """Distributions of the hard tasks, one for each of their originals', and the instructions these came from."""
+    """Draws the hard examples (paper 2.2).
+
+    Returns:
+      The distributions of the hard tasks, one for each distribution of their originals; and the instructions of the
+      originals that were altered.
+    """
     taken = {instruction for d in distributions for instruction in (*d.instructions, *d.withheld)}
     hard, originals = [], []
     for identity in range(spec.regular_tasks, spec.number_of_tasks):
         for source in (d for d in distributions if d.task == tasks[identity].original):
             altered: dict[str, str] = {}
             for index in rng.permutation(len(source.instructions)):
-                # Of the shortest instructions, every variant may stand for another task already.
+                # A very short instruction may have no variant left that is not already an instruction.
                 if variant := grammar.altered(source.instructions[index], taken):
                     altered[source.instructions[index]] = variant
                     taken.add(variant)
@@ -210,7 +219,7 @@ def draw_hard_examples(
                     break
             else:
                 raise UserError(
-                    f"Too few instructions of {source.expression!r} have a free variant for a hard example: "
+                    f"Too few instructions of {source.expression!r} have an unused variant for a hard example: "
                     "raise data.instruction_vocabulary_size or data.shortest_instruction."
                 )
             originals += altered
@@ -221,13 +230,13 @@ def draw_hard_examples(
 def assemble(
     spec: DataSpec, tasks: list[Task], distributions: list[Distribution], originals: frozenset[str]
 ) -> Dataset:
-    """Every instruction of every distribution with every mapping of its task, in columns."""
+    """Combines every instruction of every distribution with every mapping of its task, and stores it in columns."""
     vocabulary = Vocabulary(spec.instruction_vocabulary_size, spec.task_vocabulary_size)
     token = {symbol: vocabulary.instruction_token(index) for index, symbol in enumerate(SYMBOLS)}
     hard = {identity for identity, task in enumerate(tasks) if task.original >= 0}
     sources = {task.original for task in tasks if task.original >= 0}
     rows, sequences, split_of = [], [], []
-    mapping_ids: dict[tuple[int, int], int] = {}  # a mapping belongs to one task
+    mapping_ids: dict[tuple[int, int], int] = {}  # numbered by first appearance; each belongs to one task
     texts = [
         (text, index, withheld)
         for index, d in enumerate(distributions)

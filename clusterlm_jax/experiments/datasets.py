@@ -1,28 +1,21 @@
-"""The datasets of a work directory, one for each seed: made once, and the same ever after."""
+"""The synthetic datasets of a work directory, one for each seed: made once, and the same ever after."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import Any
 
 from clusterlm_jax.data import storage
-from clusterlm_jax.experiments import environment
+from clusterlm_jax.data.synthetic import synthesise
+from clusterlm_jax.experiments.stages import Stage
+from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.records import Dataset, UserError
 from clusterlm_jax.workdir import WorkDir
 
 
-def check(seeds: Sequence[int], workdir: WorkDir) -> None:
-    """Refuses to go on without the datasets.
-
-    Raises:
-      UserError: naming the stage to run first.
-    """
-    if not all((workdir.dataset(seed) / storage.FILE).is_file() for seed in seeds):
-        raise UserError(f"There is no dataset in {workdir.root}: run the 'data' stage first (config.stages).")
-
-
-def make(seeds: Sequence[int], workdir: WorkDir, synthesise: Callable[[int], Dataset]) -> None:
+def _make(config: Any, work: Work) -> None:
     """Synthesises the dataset of every seed, unless the work directory has it, and notes its sizes in `run.json`."""
-    for seed in seeds:
+    workdir = work.dir
+    for seed in config.seeds:
         there = (workdir.dataset(seed) / storage.FILE).exists()
         known = workdir.read_json("run.json").get("dataset", {})
         if there and str(seed) in known:
@@ -30,21 +23,28 @@ def make(seeds: Sequence[int], workdir: WorkDir, synthesise: Callable[[int], Dat
         if there:  # killed before its facts were written
             dataset = storage.load(workdir.dataset(seed))
         else:
-            with environment.timed(workdir, "data"):
-                dataset = synthesise(seed)
+            with workdir.timed("data"):
+                dataset = synthesise(config.data, seed)
                 _check_same(workdir, seed, dataset)
                 storage.save(dataset, workdir.dataset(seed))
         facts = storage.statistics(dataset) | {"sha256": storage.digest(dataset)}
         workdir.update_run(dataset=known | {str(seed): facts})
 
 
-def load(seeds: Sequence[int], workdir: WorkDir) -> dict[int, Dataset]:
+def _made(config: Any, workdir: WorkDir) -> bool:
+    return all((workdir.dataset(seed) / storage.FILE).is_file() for seed in config.seeds)
+
+
+MAKE = Stage(_make, left=_made, timed=False)
+
+
+def load(config: Any, workdir: WorkDir) -> dict[int, Dataset]:
     """The datasets by seed.
 
     Raises:
       UserError: one is missing, unreadable, or not the one this run began with.
     """
-    datasets = {seed: storage.load(workdir.dataset(seed)) for seed in seeds}
+    datasets = {seed: storage.load(workdir.dataset(seed)) for seed in config.seeds}
     for seed, dataset in datasets.items():
         _check_same(workdir, seed, dataset)
     return datasets

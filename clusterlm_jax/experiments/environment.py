@@ -1,27 +1,21 @@
-"""What surrounds an experiment: versions and devices, wall times, room on the disk."""
+"""What the numbers of a run are made with: versions, devices, precision."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
 import subprocess
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-from tqdm import tqdm
 
-from clusterlm_jax.analysis.evaluator import Evaluator
-from clusterlm_jax.records import UserError
-from clusterlm_jax.workdir import WorkDir, append_jsonl, free_bytes
+from clusterlm_jax.workdir import WorkDir
 
 PACKAGES = (
     "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn", "xeger", "ml_collections",
     "transformers",
 )  # fmt: skip
-GIB = 2**30
 
 
 def record(workdir: WorkDir, precision: Mapping[str, str]) -> None:
@@ -39,41 +33,6 @@ def record(workdir: WorkDir, precision: Mapping[str, str]) -> None:
             "git_commit": _git_commit(),
         },
     )
-
-
-@contextmanager
-def timed(workdir: WorkDir, stage: str) -> Iterator[None]:
-    """Adds the wall time of a stage, or of one of its epochs, in seconds, to `timings.jsonl` once it is done."""
-    start = time.perf_counter()
-    yield
-    append_jsonl(workdir.timings, {"stage": stage, "seconds": round(time.perf_counter() - start, 3)})
-
-
-def check_disk(workdir: WorkDir, needed: int, advice: str) -> None:
-    """Says how much disk a run will take, and refuses to begin where there is less.
-
-    Raises:
-      UserError: naming both numbers, with what to do.
-    """
-    free = free_bytes(workdir.root)
-    print(f"Up to {needed / GIB:.1f} GiB of disk are needed in {workdir.root}; {free / GIB:.1f} GiB are free.")
-    if needed > free:
-        raise UserError(
-            f"The run needs up to {needed / GIB:.1f} GiB in {workdir.root}, "
-            f"where {free / GIB:.1f} GiB are free: {advice}."
-        )
-
-
-def drain(evaluator: Evaluator) -> None:
-    """Waits for the evaluator behind a progress bar."""
-    with tqdm(
-        total=evaluator.queued, initial=evaluator.finished, unit="cell", desc="analyse", dynamic_ncols=True
-    ) as bar:
-
-        def show(finished: int) -> None:
-            bar.update(finished - bar.n)
-
-        evaluator.drain(show)
 
 
 def _git_commit() -> str | None:

@@ -1,1 +1,1 @@
-"""Prompts and a pretrained model -> the hidden states of every prompt's last token, shard by shard."""
+"""Reads the hidden states of every prompt's last token from a pretrained model, shard by shard."""

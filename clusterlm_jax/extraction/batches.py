@@ -1,4 +1,4 @@
-"""Token ids of unequal lengths -> batches of few shapes, right-padded, in shards."""
+"""Packs token ids of unequal lengths into right-padded batches of few shapes, and batches into shards."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ import numpy as np
 from clusterlm_jax.extraction.spec import ExtractSpec
 from clusterlm_jax.records import PADDING
 
+# Lengths are padded to multiples of this. The model is compiled once for each length of a batch: without it, that would
+# be once for each of the many lengths of the prompts.
+BUCKET = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class PromptBatch:
     """Prompts that go through the model together.
 
-    Padding stands behind a prompt, and rows of padding at the end of a batch: causal attention never sees either.
+    Padding stands after the tokens of a prompt, and rows of padding at the end of a batch. Attention is causal and
+    stays in its row, so no prompt sees either.
 
     Attributes:
       tokens_BT: int32 token ids.
-      last_B: int32, where the last token of each prompt is; 0 in a row of padding.
-      instance_N: int, which prompts these are; the first N rows hold them.
+      last_B: int32, the column of the last token of each prompt; 0 in a row of padding.
+      instance_N: int, the prompts of the batch; the first N rows hold them.
     """
 
     tokens_BT: np.ndarray
@@ -29,12 +34,16 @@ class PromptBatch:
 
 
 def shards_of(ids: Sequence[np.ndarray], spec: ExtractSpec) -> list[list[PromptBatch]]:
-    """Every prompt once: batches in shards of at least `spec.shard` prompts, but for the last; short prompts first."""
+    """Puts every prompt into one batch, short prompts first.
+
+    Each shard has at least `spec.shard` prompts, except the last one.
+    """
     length_N = np.array([len(text_ids) for text_ids in ids])
-    padded_N = -(-length_N // spec.bucket) * spec.bucket
+    padded_N = -(-length_N // BUCKET) * BUCKET
     shards: list[list[PromptBatch]] = [[]]
     for length in np.unique(padded_N):
         members = np.flatnonzero(padded_N == length)
+        # All batches of a length have the same number of rows, so that a length is compiled once.
         rows = min(max(1, spec.batch_tokens // int(length)), len(members))
         for start in range(0, len(members), rows):
             if sum(len(batch.instance_N) for batch in shards[-1]) >= spec.shard:
@@ -44,7 +53,7 @@ def shards_of(ids: Sequence[np.ndarray], spec: ExtractSpec) -> list[list[PromptB
 
 
 def padding_share(shards: Sequence[Sequence[PromptBatch]]) -> float:
-    """Share of the positions computed that hold no token of a prompt."""
+    """Share of the computed positions that hold no token of a prompt."""
     batches = [batch for shard in shards for batch in shard]
     real = sum(int(batch.last_B[: len(batch.instance_N)].sum()) + len(batch.instance_N) for batch in batches)
     return 1 - real / sum(batch.tokens_BT.size for batch in batches)

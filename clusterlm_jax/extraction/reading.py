@@ -1,4 +1,4 @@
-"""A pass over the prompts: the hidden states of their last tokens, at every layer, a shard at a time."""
+"""Reads the hidden states of the prompts' last tokens at every layer, one shard at a time."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def read_shards(
     seed: int,
     split: str,
 ) -> Iterator[HiddenStates]:
-    """The states of shard after shard; the device works on the next one while the caller has this one.
-
-    Only the states of the last tokens leave the device.
+    """Yields the states of one shard after the other; only the states of the last tokens leave the device.
 
     Args:
-      params: on the devices, placed as they are to be computed with.
+      params: the parameters, placed on the devices.
       columns: labels of all prompts, int32 [instance] by name.
-      run, seed, split: whose states they are; the epoch is 0.
+      run, seed, split: names for the states; their epoch is 0.
     """
     read = jax.jit(partial(read_states, model))
     layers = layer_names(model.spec.layers)
+    # jax computes asynchronously. A shard is dispatched before the previous one is fetched, so the device works on it
+    # while the caller writes the previous one.
     waiting: list[tuple[Sequence[PromptBatch], list[jax.Array]]] = []
 
     def fetched() -> HiddenStates:

@@ -10,18 +10,19 @@ from clusterlm_jax.records import UserError
 
 @dataclasses.dataclass(frozen=True)
 class ExtractSpec:
-    """What the paper leaves open: precision, and how much goes through the model and onto the disk at a time."""
+    """What the paper leaves open: the precision, and how much the model reads and the disk receives at a time."""
 
     compute_dtype: str = "bfloat16"  # of weights and of the operands of products; sums and states are float32
-    batch_tokens: int = 4096  # that go through the model together, padding included
-    bucket: int = 8  # lengths are padded to multiples of it; each length is compiled once
-    shard: int = 512  # prompts, at least, whose states are written together; a stopped run goes on behind them
-    fast_tokenizer: bool = True  # the converted fast tokenizer of OpenLLaMA is wrong: False for it
-    random_weights: bool = False  # a null baseline: the architecture alone, no weights are read
+    batch_tokens: int = 4096  # tokens of a batch, padding included: what the device's memory must hold at once
+    # Least number of prompts whose states are written together: this bounds the memory of the host. A run that was
+    # stopped resumes after the last complete shard.
+    shard: int = 512
+    fast_tokenizer: bool = True  # set False for OpenLLaMA, whose converted fast tokenizer gives wrong ids
+    random_weights: bool = False  # a null baseline: the architecture with random weights; no weights are read
 
     def __post_init__(self) -> None:
         if self.compute_dtype not in COMPUTE_DTYPES:
             raise UserError(f"extract.compute_dtype is {self.compute_dtype!r}; allowed: {', '.join(COMPUTE_DTYPES)}.")
-        for name in ("batch_tokens", "bucket", "shard"):
+        for name in ("batch_tokens", "shard"):
             if getattr(self, name) < 1:
                 raise UserError(f"extract.{name} is {getattr(self, name)}; it must be at least 1.")

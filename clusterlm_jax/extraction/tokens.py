@@ -1,8 +1,8 @@
-"""Texts -> token ids, with the checkpoint's own tokenizer."""
+"""Turns texts into token ids, with the checkpoint's own tokenizer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,16 @@ from clusterlm_jax.records import UserError
 
 
 class Tokenizer:
-    """The tokenizer beside a checkpoint; its prompts begin with the beginning-of-sequence token (SPEC 4).
+    """The tokenizer in a checkpoint's directory. Every prompt begins with the beginning-of-sequence token.
 
     Args:
-      directory: of the checkpoint.
-      fast: whether to prefer the fast implementation.
-      vocabulary: of the model; a larger id is refused.
-      positions: of the model; a longer prompt is refused.
+      directory: the directory of the checkpoint.
+      fast: whether to prefer the fast implementation; otherwise sentencepiece itself reads a sentencepiece model.
+      vocabulary: the model's number of tokens; a larger id is refused.
+      positions: the model's number of positions; a longer prompt is refused.
 
     Raises:
-      UserError: if it cannot be read, or has no beginning-of-sequence token.
+      UserError: the tokenizer cannot be read, or has no beginning-of-sequence token.
     """
 
     def __init__(self, directory: Path, fast: bool, vocabulary: int, positions: int) -> None:
@@ -29,7 +29,8 @@ class Tokenizer:
         self._directory, self._vocabulary, self._positions = directory, vocabulary, positions
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(directory, use_fast=fast, local_files_only=True)
-        except Exception as error:  # whatever the libraries below raise for a damaged or missing file
+            self._encode = self._unconverted() if self._tokenizer.is_fast and not fast else self._transformers
+        except Exception as error:  # for a damaged or missing file, the libraries raise exceptions of many classes
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
                 f"The tokenizer in {directory} cannot be read ({reason.rstrip('.')}): it needs the checkpoint's "
@@ -37,17 +38,18 @@ class Tokenizer:
             ) from error
         if self._tokenizer.bos_token_id is None:
             raise UserError(
-                f"The tokenizer in {directory} has no beginning-of-sequence token, which every prompt begins with: "
+                f"The tokenizer in {directory} has no beginning-of-sequence token, but every prompt begins with it: "
                 "name one as bos_token in its tokenizer_config.json."
             )
 
     def __call__(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Ids of every text, int32 [token], the beginning-of-sequence token first.
+        """The ids of every text, int32 [token], the beginning-of-sequence token first.
 
         Raises:
-          UserError: if they do not suit the model.
+          UserError: a text has no token, or the ids do not fit the model.
         """
-        given = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        given = self._encode(list(texts))
+        # We put the token in front ourselves: some tokenizers add it unasked, others do not.
         ids = [np.array([self._tokenizer.bos_token_id, *text_ids], np.int32) for text_ids in given]
         largest, longest = max(int(text_ids.max()) for text_ids in ids), max(map(len, ids))
         if min(map(len, given)) == 0:
@@ -60,3 +62,19 @@ class Tokenizer:
         if longest > self._positions:
             raise UserError(f"The longest prompt has {longest} tokens, but the model takes {self._positions}.")
         return ids
+
+    def _transformers(self, texts: list[str]) -> list[list[int]]:
+        return self._tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+    def _unconverted(self) -> Callable[[list[str]], list[list[int]]]:
+        """The encoder to use when transformers 5 gives a fast tokenizer although a slow one was asked for.
+
+        Version 5 converts a sentencepiece model, but leaves out its normalisation: "?" and double spaces get other ids
+        than the model was trained with. Version 4 has a slow tokenizer, whose ids are those of sentencepiece.
+        """
+        model = self._directory / "tokenizer.model"
+        if not model.is_file():
+            return self._transformers
+        from sentencepiece import SentencePieceProcessor
+
+        return SentencePieceProcessor(model_file=str(model)).encode

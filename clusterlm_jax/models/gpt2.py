@@ -1,14 +1,11 @@
 """GPT-2 in Flax Linen, a pure function of (params, batch, rng), with sow sites at every layer.
 
-Pre-norm blocks, tanh GELU, learned positions, tied head, epsilon 1e-5 (Radford et al., 2019).
-
-Letters of a shape: R row of a batch, T position in a row, D width of the residual stream, F width of the feed-forward
-network, H head, K width of a head, V vocabulary, N instance, L layer.
+Pre-norm blocks, tanh GELU, learned positions, tied head, epsilon 1e-5 (Radford et al., 2019). Letters of a shape: the
+table in `records`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from functools import partial
 
@@ -21,13 +18,15 @@ from clusterlm_jax.models.sites import sow_state
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import FINAL_NORM, Batch
 
-EPSILON = 1e-5
-
-jax.tree_util.register_dataclass(Batch, [field.name for field in dataclasses.fields(Batch)], [])
+EPSILON = 1e-5  # GPT-2's; the default of Flax is 1e-6
 
 
 def attention_mask(batch: Batch) -> jax.Array:
-    """Who sees whom, bool [R, T, T]: earlier tokens of the same instance, of its branch or its common prefix."""
+    """Which token (second axis) sees which (third axis), bool [R, T, T].
+
+    A token sees itself and the earlier tokens of its own segment: those of the instruction (branch 0), and those of its
+    own branch. It does not see the other inputs that share the instruction.
+    """
     segment, branch = batch.segment_RT, batch.branch_RT
     same_segment = segment[:, :, None] == segment[:, None, :]
     same_branch = (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
@@ -36,7 +35,11 @@ def attention_mask(batch: Batch) -> jax.Array:
 
 
 class Dropout(nn.Module):
-    """Dropout whose random numbers cost little: a hash of each element's index, 16 bits of it, so the rate to 1e-5."""
+    """Dropout with cheap random numbers: 16 bits of a hash of each element's index.
+
+    16 bits give the rate to within 1e-5 (half of 2**-16), which is far more than the rate needs. What is kept is scaled
+    by the rate as rounded, so the mean is exact.
+    """
 
     rate: float
 
@@ -44,17 +47,18 @@ class Dropout(nn.Module):
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
         if deterministic or self.rate == 0:
             return x
-        kept = round((1 - self.rate) * 2**16)
+        kept = round((1 - self.rate) * 2**16)  # of the 2**16 numbers, how many keep an element
         return jnp.where(_random_16_bits(self.make_rng("dropout"), x.shape) < kept, x * (2**16 / kept), 0)
 
 
 def _random_16_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Random numbers from 0 to 65535 that follow from the key: each element's index, hashed with both its halves.
+    """Random numbers from 0 to 65535, uint32: each element's index, hashed together with both halves of the key.
 
-    `jax.random.bits` (threefry) is slow on a CPU, and dropout does not need its guarantees. The hash is
-    Wellons' lowbias32 (github.com/skeeto/hash-prospector), which fuses into the products around it.
+    `jax.random.bits` (threefry) is slow on a CPU: at width 128 it would cost as much as the matrix products. Dropout
+    does not need its guarantees. The hash is Wellons' lowbias32 (github.com/skeeto/hash-prospector); the compiler fuses
+    it into the operations around it.
     """
-    words = jax.random.key_data(key)  # two of them, or four of the generators made for accelerators
+    words = jax.random.key_data(key)  # two words (threefry), or four (the generators made for accelerators)
     first, second = words[0], words[-1]
     index = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     return _hash(_hash(index ^ first) + second) >> 16
@@ -67,7 +71,7 @@ def _hash(x: jax.Array) -> jax.Array:
 
 
 class Block(nn.Module):
-    """Attention and feed-forward network, each on the normalised residual stream and added to it."""
+    """Attention, then a feed-forward network. Each reads the normalised residual stream and adds its result to it."""
 
     spec: GPT2Spec
 
@@ -76,19 +80,21 @@ class Block(nn.Module):
         spec, dtype = self.spec, jnp.dtype(self.spec.compute_dtype)
         drop = partial(Dropout(spec.dropout), deterministic=deterministic)
         norm = partial(nn.LayerNorm, epsilon=EPSILON)
-        scale_of_residual = spec.initial_scale / (2 * spec.layers) ** 0.5  # the stream sums 2L such branches
+        # The residual stream sums 2L branches; the division keeps its variance from growing with the depth.
+        scale_of_residual = spec.initial_scale / (2 * spec.layers) ** 0.5
         dense = partial(_dense, dtype=dtype)
         rows, positions, width = x_RTD.shape
 
+        # One product gives queries, keys and values, as in GPT-2.
         qkv = dense(3 * width, spec.initial_scale, name="attention_in")(norm(name="norm_1")(x_RTD))
-        q_RTHK, k_RTHK, v_RTHK = (
+        q_RTHW, k_RTHW, v_RTHW = (
             part.reshape(rows, positions, spec.heads, -1) for part in jnp.split(qkv.astype(dtype), 3, axis=-1)
         )
-        product = partial(jnp.einsum, preferred_element_type=jnp.float32)
-        score_RHTT = product("rqhk,rshk->rhqs", q_RTHK, k_RTHK) * (width // spec.heads) ** -0.5
+        product = partial(jnp.einsum, preferred_element_type=jnp.float32)  # sums in float32, whatever the operands are
+        score_RHTT = product("rqhw,rshw->rhqs", q_RTHW, k_RTHW) * (width // spec.heads) ** -0.5
         weight_RHTT = nn.softmax(jnp.where(mask_RTT[:, None], score_RHTT, -1e30))
-        read_RTHK = product("rhqs,rshk->rqhk", drop(weight_RHTT).astype(dtype), v_RTHK)
-        read_RTD = read_RTHK.reshape(rows, positions, width)
+        read_RTHW = product("rhqs,rshw->rqhw", drop(weight_RHTT).astype(dtype), v_RTHW)
+        read_RTD = read_RTHW.reshape(rows, positions, width)
         x_RTD = x_RTD + drop(dense(width, scale_of_residual, name="attention_out")(read_RTD))
 
         h_RTF = dense(spec.feed_forward_width, spec.initial_scale, name="feed_forward_in")(norm(name="norm_2")(x_RTD))
@@ -97,9 +103,10 @@ class Block(nn.Module):
 
 
 class GPT2(nn.Module):
-    """The model; its parameters follow from `spec.hidden_dim` and the vocabulary alone (table 9).
+    """The model. Its number of parameters follows from `spec` and the vocabulary (table 9).
 
-    Its head is the word embedding; an `untied` one is a parameter of its own, `head` [V, D] (`heads.untied`).
+    Its language head is the word embedding. With `untied`, the head is a parameter of its own, `head` [V, D] (see
+    `heads.untied`).
     """
 
     spec: GPT2Spec
@@ -110,14 +117,15 @@ class GPT2(nn.Module):
     def __call__(self, batch: Batch, deterministic: bool = True) -> jax.Array:
         """Next-token logits, float32 [R, T, V].
 
-        Where the collection `sites.HIDDEN` is mutable, the states of the input tokens (`batch.row_N`,
-        `batch.column_N`) are sown into it, [N, D] each: `0` the word embedding without position, `i` the residual
-        stream after block i, `final_norm`. Without dropout, these are the states the paper reads (3.2).
+        If the collection `sites.HIDDEN` is mutable, the states of the input tokens (`batch.row_N`, `batch.column_N`)
+        are sown into it, one [N, D] for each layer: `0` the word embedding without position, `i` the residual stream
+        after block i, `final_norm` after the final norm. Without dropout, these are the states the paper reads (3.2).
         """
         spec = self.spec
         embed = partial(nn.Embed, features=spec.hidden_dim, embedding_init=nn.initializers.normal(spec.initial_scale))
         words = embed(self.vocabulary, name="word_embedding")
         word_RTD = words(batch.tokens_RT)
+        # Sown before the position is added and before dropout: layer 0 holds the word alone.
         sow_state(self, "0", word_RTD, batch.row_N, batch.column_N)
         x_RTD = word_RTD + embed(spec.positions, name="position_embedding")(batch.position_RT)
         x_RTD = Dropout(spec.dropout)(x_RTD, deterministic)
@@ -135,6 +143,7 @@ class GPT2(nn.Module):
 
 def initial_params(model: GPT2, key: jax.Array) -> dict:
     """GPT-2's initialisation: normal, residual projections scaled by 1 / sqrt(2 layers), biases 0."""
+    # A batch of one token: parameters do not depend on the batch, Flax only needs one to trace the model.
     one = jnp.zeros((1, 1), jnp.int32)
     place = jnp.zeros((1,), jnp.int32)
     return model.init(key, Batch(*[one] * 5, *[place] * 4))["params"]
@@ -145,6 +154,7 @@ def parameter_count(params: dict) -> int:
 
 
 def _dense(features: int, scale: float, *, dtype: jnp.dtype, name: str) -> nn.Dense:
+    # Parameters stay float32. In bfloat16 only the operands of the product are cast; see `precision` for its gradient.
     return nn.Dense(
         features,
         kernel_init=nn.initializers.normal(scale),

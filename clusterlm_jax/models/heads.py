@@ -1,7 +1,7 @@
-"""Language heads, and switches between them (paper F.1). Letters of a shape as in `gpt2`, and C centroid.
+"""Language heads, and switches between them (paper F.1). Letters of a shape: the table in `records`.
 
-A switch reads the state of the input token and tells whether the instance belongs to a source task; if so, the new head
-answers, else the head the model had.
+A switch reads the state of the input token and decides whether the instance belongs to a source task. If it does, the
+new head answers, else the head the model had.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.sites import HIDDEN, stacked
 from clusterlm_jax.records import Batch
 
-HEAD = "head"
-"""The path of the untied head among the parameters."""
+HEAD = "head"  # the path of the untied head among the parameters
 
-Decide = Callable[[Any, jax.Array], jax.Array]
-"""(parameters of a switch, states [N, D]) -> whether each is switched on, bool [N]."""
+Decide = Callable[[Any, jax.Array], jax.Array]  # (parameters of a switch, states [N, D]) -> switched on, bool [N]
 
 
 class Switch(nn.Module):
-    """A logit for each state, [N, D] -> [N]: one linear layer, after so many hidden ones of the same width D."""
+    """A logit for each state, [N, D] -> [N]: `hidden_layers` hidden layers of width D, then a linear one."""
 
     hidden_layers: int
 
@@ -37,37 +35,37 @@ class Switch(nn.Module):
         return nn.Dense(1, name="logit")(x_ND)[:, 0]
 
     def decide(self, params: Any, state_ND: jax.Array) -> jax.Array:
-        """Whether a source task is the likelier one."""
+        """Whether the instance more likely belongs to a source task, bool [N]."""
         return self.apply({"params": params}, state_ND) > 0
 
 
 class Centroids(NamedTuple):
-    """A switch that nobody trains: each centroid with whether it stands for a source task."""
+    """A switch without training: centroids, each with a flag whether it stands for a source task."""
 
-    centroid_CD: jax.Array
-    on_C: jax.Array
+    centroid_KD: jax.Array
+    on_K: jax.Array
 
     @staticmethod
     def decide(centroids: Centroids, state_ND: jax.Array) -> jax.Array:
-        """Whether the nearest centroid stands for a source task."""
-        distance_NC = jnp.square(state_ND[:, None] - centroids.centroid_CD[None]).sum(-1)
-        return centroids.on_C[distance_NC.argmin(-1)]
+        """Whether the nearest centroid stands for a source task, bool [N]."""
+        distance_NK = jnp.square(state_ND[:, None] - centroids.centroid_KD[None]).sum(-1)
+        return centroids.on_K[distance_NK.argmin(-1)]
 
 
 def never(_: Any, state_ND: jax.Array) -> jax.Array:
-    """The decision of a model without a switch."""
+    """The decision of a model without a switch: the old head always answers."""
     return jnp.zeros(len(state_ND), bool)
 
 
 class Answer(NamedTuple):
-    """What a model says to N instances; slots of absent instances hold whatever is there."""
+    """The answers of a model to N instances. The slots of absent instances hold arbitrary values."""
 
     token_N: jax.Array
-    on_N: jax.Array  # whether the new head said it
+    on_N: jax.Array  # whether the new head gave it
 
 
 def untied(params: dict) -> dict:
-    """The parameters of a model whose head is its word embedding -> those of one with a copy of it as its head."""
+    """The parameters of a tied model -> those of an untied one, whose head is a copy of the word embedding."""
     return {**params, HEAD: params["word_embedding"]["embedding"]}
 
 
@@ -76,14 +74,15 @@ def answer(
 ) -> Answer:
     """The most likely output of every instance of a batch, by the old head or the new one.
 
-    One pass through the model, whose states at the input tokens go to the switch and to both heads; the logits of other
-    tokens are asked for by nobody, so that a compiler leaves them out.
+    The states of one pass, at the input tokens, go to the switch and to both heads. The pass also defines the logits of
+    all tokens, but nothing uses them, so the compiler leaves them out.
 
     Args:
-      params: of an untied model.
-      switch: parameters of the switch, for `decide`.
-      layer: which states the switch reads, an index into `records.layer_names`.
+      params: the parameters of an untied model.
+      switch: the parameters of the switch, for `decide`.
+      layer: the layer whose states the switch reads, as an index into `records.layer_names`.
     """
+    # Full float32 on every device: the switch was trained on states that were read so (`training.steps.read_step`).
     with jax.default_matmul_precision("highest"):
         _, hidden = model.apply({"params": params}, batch, mutable=[HIDDEN])
         hidden_LND = stacked(hidden[HIDDEN], model.spec.layers)

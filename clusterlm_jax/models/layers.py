@@ -1,9 +1,9 @@
 """What LLaMA and GPT-J have in common.
 
-Parameters are stored in the compute dtype and matrix products take operands of it; sums, norms, rotations, softmax and
-the residual stream are float32. In float32 the products are true ones only under
-`jax.default_matmul_precision("highest")`, which `architectures.read_states` sets. Letters as in `sites`, and Q query
-head of a group.
+Parameters, and the operands of matrix products, have the compute dtype. Sums, norms, rotations, softmax and the
+residual stream are float32. Accelerators multiply float32 operands in full precision only under
+`jax.default_matmul_precision("highest")`, which `architectures.read_states` sets. Letters of a shape: the table in
+`records`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from clusterlm_jax.models.sites import sow_state
 from clusterlm_jax.records import UserError
 
 Sow = Callable[[str, jax.Array], None]  # the name of a layer and its states [B, T, D]
-INITIAL_SCALE = 0.02  # of matrices and embeddings, in both models
+INITIAL_SCALE = 0.02  # standard deviation of random matrices and embeddings, in both models
 
 
 class Dense(nn.Module):
-    """x [..., D] times a kernel [D, F], plus a bias where there is one; float32."""
+    """x [..., D] times a kernel [D, F], plus a bias if `use_bias`; the result is float32."""
 
     features: int
     dtype: jnp.dtype
@@ -41,7 +41,7 @@ class Dense(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Blocks named `0`, `1`, ..., one after the other; the residual stream is sown after each."""
+    """Blocks named `0`, `1`, ... in sequence; the residual stream is sown after each."""
 
     block: Callable[..., nn.Module]
     layers: int
@@ -55,7 +55,14 @@ class Blocks(nn.Module):
 
 
 def read_last(model: nn.Module, trunk: nn.Module, tokens_BT: jax.Array, last_B: jax.Array) -> jax.Array:
-    """What the trunk of a model ends with at `last_B`, [B, D]; the states on the way are sown into the model."""
+    """Runs the trunk of a model; returns its last states at the columns `last_B`, [B, D].
+
+    The states of every layer at these columns are sown into `model`, not into the trunk, so that all architectures sow
+    under the same path.
+
+    Raises:
+      UserError: rows are longer than the positions of the model.
+    """
     if tokens_BT.shape[1] > model.spec.positions:
         raise UserError(f"A prompt has {tokens_BT.shape[1]} tokens; this model takes {model.spec.positions} at most.")
     row_B = jnp.arange(len(tokens_BT))
@@ -63,22 +70,26 @@ def read_last(model: nn.Module, trunk: nn.Module, tokens_BT: jax.Array, last_B: 
 
 
 def embed(vocabulary: int, width: int, dtype: jnp.dtype, name: str) -> nn.Embed:
-    """Word embeddings in their own dtype: in another, Flax would convert the whole table before it looks words up."""
+    """Word embeddings, stored and looked up in `dtype`.
+
+    With two different types Flax would convert the whole table before every lookup.
+    """
     init = nn.initializers.normal(INITIAL_SCALE)
     return nn.Embed(vocabulary, width, dtype=dtype, param_dtype=dtype, embedding_init=init, name=name)
 
 
-def causal_attention(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """What each position reads from itself and those before it, float32 [B, T, H * K].
+def causal_attention(q_BTHW: jax.Array, k_BTIW: jax.Array, v_BTIW: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """The attention output of every position over itself and the earlier ones, float32 [B, T, H * W].
 
-    Query heads share the key-value heads in equal groups, neighbours together (Ainslie et al., 2023).
+    Neighbouring query heads share a key-value head, the same number each (grouped queries; Ainslie et al., 2023).
     """
-    rows, length, heads, width = q_BTHK.shape
-    groups = k_BTGK.shape[2]
-    q_BTGQK = q_BTHK.reshape(rows, length, groups, heads // groups, width).astype(dtype)
+    rows, length, heads, width = q_BTHW.shape
+    groups = k_BTIW.shape[2]
+    q_BTIAW = q_BTHW.reshape(rows, length, groups, heads // groups, width).astype(dtype)
     product = partial(jnp.einsum, preferred_element_type=jnp.float32)
-    score_BGQTT = product("btgqk,bsgk->bgqts", q_BTGQK, k_BTGK.astype(dtype)) * width**-0.5
-    causal_TT = jnp.tri(length, dtype=bool)
-    weight_BGQTT = nn.softmax(jnp.where(causal_TT[None, None, None], score_BGQTT, -jnp.inf))
-    read_BTGQK = product("bgqts,bsgk->btgqk", weight_BGQTT.astype(dtype), v_BTGK.astype(dtype))
-    return read_BTGQK.reshape(rows, length, heads * width)
+    # The shared keys and values are not repeated: the products run over (key-value head, query head of it) instead.
+    score_BIATT = product("btiaw,bsiw->biats", q_BTIAW, k_BTIW.astype(dtype)) * width**-0.5
+    causal_TT = jnp.tri(length, dtype=bool)  # each position sees itself, so softmax never gets -inf alone
+    weight_BIATT = nn.softmax(jnp.where(causal_TT[None, None, None], score_BIATT, -jnp.inf))
+    read_BTIAW = product("biats,bsiw->btiaw", weight_BIATT.astype(dtype), v_BTIW.astype(dtype))
+    return read_BTIAW.reshape(rows, length, heads * width)

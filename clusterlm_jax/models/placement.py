@@ -1,8 +1,9 @@
-"""Where the parameters of a pretrained model live: each matrix is cut over all devices along one of its dimensions.
+"""Where the parameters of a pretrained model live: each matrix is split over all devices along one dimension.
 
-The plan of Shoeybi et al. ("Megatron-LM", 2019): the products into a block's heads and feed-forward units are cut by
-their output, those back into the residual stream by their input, so that one sum over devices ends each. Inputs are on
-every device; the compiler places the activations. One device is the same with nothing to cut.
+The plan is that of Shoeybi et al. ("Megatron-LM", 2019). The matrices into a block's heads and feed-forward units are
+split by their output, the matrices back into the residual stream by their input. So attention and feed-forward network
+each need one sum over devices, at their end. Inputs are on every device, and the compiler places the activations. The
+same code runs on one device: there is nothing to split.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "model"
-INTO_STREAM = ("o_proj", "down_proj", "out_proj", "fc_out")  # LLaMA's two, GPT-J's two
+# The matrices back into the residual stream, two of LLaMA and two of GPT-J. A new architecture adds its own here.
+INTO_STREAM = ("o_proj", "down_proj", "out_proj", "fc_out")
 
 
 def mesh_over(devices: Sequence[jax.Device]) -> Mesh:
@@ -22,10 +24,10 @@ def mesh_over(devices: Sequence[jax.Device]) -> Mesh:
 
 
 def sharding(path: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """Of the parameter at `path`, its names joined by "/".
+    """The placement of the parameter at `path`, names joined by "/".
 
-    A dimension that the number of devices does not divide gives way to the other one; vectors, and matrices with
-    neither, are on every device.
+    If the number of devices does not divide the preferred dimension, the other one is split. Vectors, and matrices
+    whose dimensions are both not divisible, are copied to every device.
     """
     *_, layer, kind = path.split("/")
     if len(shape) == 2:

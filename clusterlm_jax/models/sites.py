@@ -1,7 +1,6 @@
-"""Where hidden states leave a model: every model of this package sows them alike.
+"""Where hidden states leave a model: every model of this package sows them in the same way.
 
-Letters of a shape: B instance of a batch, T position, D width of the residual stream, F width of the feed-forward
-network, H head, K width of a head, G key-value head, V vocabulary, N instance, L layer.
+Letters of a shape: the table in `records`.
 """
 
 from __future__ import annotations
@@ -18,15 +17,19 @@ HIDDEN = "hidden"  # the collection the states are sown into
 
 
 def sow_state(model: nn.Module, name: str, x_BTD: jax.Array, row_N: jax.Array, column_N: jax.Array) -> None:
-    """Sows the states of a layer at (`row_N`, `column_N`), [N, D], where the collection `HIDDEN` is mutable.
+    """Sows the states of a layer at the places (`row_N`, `column_N`), [N, D], if the collection `HIDDEN` is mutable.
 
-    They are gathered first, so that no layer's [B, T, D] outlives its block.
+    The states are gathered before they are sown: otherwise the [B, T, D] of every layer would stay on the device until
+    the end of the pass.
     """
+    # `init` makes every collection mutable; without the second condition it would return states beside the parameters.
     if model.is_mutable_collection(HIDDEN) and not model.is_initializing():
         state_ND = x_BTD[row_N, column_N]
+        # By default `sow` appends to a tuple; this reduction stores the array itself.
         model.sow(HIDDEN, f"layer_{name}", state_ND, init_fn=tuple, reduce_fn=lambda _, state: state)
 
 
 def stacked(sown: Mapping[str, jax.Array], layers: int) -> jax.Array:
-    """What a model with so many blocks has sown, float32 [L, N, D], in the order of `records.layer_names`."""
+    """The sown states of a model with `layers` blocks, float32 [L, N, D], in the order of `records.layer_names`."""
+    # By name: jit returns dicts with sorted keys, so `layer_10` would come before `layer_2`.
     return jnp.stack([sown[f"layer_{name}"] for name in layer_names(layers)]).astype(jnp.float32)

@@ -17,11 +17,11 @@ class GPT2Spec:
     layers: int = 6
     heads: int = 8
     hidden_dim: int = 768
-    ffn_dim: int | None = None  # unset: 1024 at 768 and 2 x hidden elsewhere, which gives table 9's counts
+    ffn_dim: int | None = None  # unset: 1024 at width 768, twice the width elsewhere; this gives table 9's counts
     positions: int = 64
     dropout: float = 0.2  # of embeddings, attention weights and both residual branches, as in GPT-2
-    initial_scale: float = 0.02  # of weights and embeddings, GPT-2's; not in the paper; it matters (docs/results.md)
-    tied: bool = True  # whether the language head is the word embedding, as in GPT-2; untied adds vocabulary x width
+    initial_scale: float = 0.02  # of weights and embeddings: GPT-2's, not in the paper; it matters (docs/results.md)
+    tied: bool = True  # the language head is the word embedding, as in GPT-2; False adds vocabulary x width parameters
     compute_dtype: str = "float32"  # of matrix products; parameters, residual stream and norms stay float32
 
     def __post_init__(self) -> None:

@@ -1,276 +1,156 @@
-"""Several work directories side by side: figures, tables, and one page that links to each run's own.
+"""Several work directories of one experiment side by side: figures, tables, and a page that links to each run's own.
 
-A grid writes it after every point. For any work directories:
+A grid writes it after every point. Any work directories may be compared:
 
     python -m clusterlm_jax.report.comparison DIR DIR ... --into=DIR
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Generic, TypeVar
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from clusterlm_jax.records import UserError
-from clusterlm_jax.report import claims, effects, style
-from clusterlm_jax.report.correlation import PERFORMANCES, correlations
-from clusterlm_jax.report.gallery import FigureEntry
-from clusterlm_jax.report.measures import STRONG
-from clusterlm_jax.report.points import Point, mean_curve, over_seeds, read_points, trained
-from clusterlm_jax.report.publishing import publish
-from clusterlm_jax.report.run import Curve, NotRun, Run
+from clusterlm_jax.report import drawing
+from clusterlm_jax.report.claims import Claim, judge
+from clusterlm_jax.report.page import PAPER, FigureEntry, Page, TableEntry, publish
+from clusterlm_jax.report.reading import address_of
+from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.report.summary import WORDS, summary
-from clusterlm_jax.report.tables import Table, TableEntry
-from clusterlm_jax.report.words import INPUT_REMOVED, SCORE_WORDS, SPACES
+from clusterlm_jax.report.tables import Table, Value, side_by_side
 
-SPLIT = "validation"
-
-
-class Panel(NamedTuple):
-    """A panel of the figure over training, and what it shows of one seed: a curve, empty or `NotRun` where not run."""
-
-    title: str
-    unit: str
-    curve: Callable[[Run], Curve]
-
-
-PANELS = (
-    Panel("(a) validation accuracy", "task accuracy", lambda run: run.metrics.get("validation_accuracy", {})),
-    Panel("(b) task clusters, best block", "task F1", lambda run: run.over_blocks(max, "f1", "task", SPLIT)),
-    Panel(
-        "(c) without the input symbol, mean of the blocks",
-        "task F1",
-        lambda run: run.over_blocks(np.mean, "f1", "task", SPLIT, INPUT_REMOVED),
-    ),
-    Panel(
-        "(d) neighbours with the same task, top block",
-        "share of the neighbours",
-        lambda run: run.curve("knn_percentage", "task", SPLIT, run.top),
-    ),
+COLUMNS = 2  # panels in a row
+LINESTYLES = ("-", "--", ":", "-.")
+INTRODUCTION = (
+    f"Each run has a page of its own, with its figures, its numbers for every claim of {PAPER}, and the rules of the "
+    "verdicts."
 )
+T = TypeVar("T")
+S = TypeVar("S")
 
 
-def write(directories: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:
-    """Compares the runs of work directories, as far as each has come; writes `figures/`, `tables/` and `report.html`.
+@dataclasses.dataclass(frozen=True)
+class Point(Generic[S]):
+    """A work directory of a comparison.
+
+    Attributes:
+      name: of the point.
+      run: what was read from it, of several seeds their mean; None where there is nothing to show yet.
+      words: how far it has come, or why there is nothing.
+      address: of its own page, relative to the comparison's; empty where there is none.
+      line: how it is drawn.
+    """
+
+    name: str
+    run: S | None
+    words: str
+    address: str
+    line: Mapping[str, str]
+
+    def each_seed(self, measure: Callable[[S], T]) -> list[T]:
+        """A measure of every seed; nothing where it is not run."""
+        try:
+            return [measure(run) for run in self.run.each_seed] if self.run else []
+        except NotRun:
+            return []
+
+    @property
+    def handle(self) -> Line2D:
+        if self.run is None:
+            return Line2D([], [], label=f"{self.name} (not run)", linestyle="")
+        return Line2D([], [], label=self.name, **self.line)
+
+
+def read_points(
+    read: Callable[[Path], S], progress: Callable[[S], str], directories: Mapping[str, Path], into: Path
+) -> tuple[Point[S], ...]:
+    """The points of a comparison whose page is in `into`; a directory that is missing or damaged is not run.
 
     Args:
-      directories: by name, in the order to show them.
-      into: where to write.
-      spec: the formats of the figures.
-
-    Returns:
-      The path of the page.
+      read: a work directory -> what is compared.
+      progress: how far it has come; raises `NotRun` where there is nothing to show.
     """
-    points = read_points(directories, into)
-    settings = (SETTINGS,) if effects.varied(points) else ()
-    of_a_design = effects.entries(points)
-    figures, tables = (*FIGURES, *of_a_design[0]), (*settings, *TABLES, *of_a_design[1])
-    return publish(into, "comparison.html", points, figures, tables, spec, name=into.resolve().name, points=points)
+
+    def point(index: int, name: str, directory: Path) -> Point[S]:
+        again, colour = divmod(index, len(drawing.CATEGORIES))
+        line = {"color": drawing.CATEGORIES[colour], "linestyle": LINESTYLES[again % len(LINESTYLES)]}
+        address = address_of(directory, into)
+        try:
+            run = read(directory)
+            return Point(name, run, progress(run), address, line)
+        except (UserError, NotRun) as reason:
+            return Point(name, None, f"not run: {reason}", address, line)
+
+    return tuple(point(index, *named) for index, named in enumerate(directories.items()))
 
 
-def figure_training(points: Sequence[Point]) -> Figure:
-    """Accuracy, task clusters and neighbours over training, a line per point."""
-    shown = trained(points)
-    in_shares = len({point.epochs for point in shown}) > 1
-    title = "Side by side over training, validation" + _seeds_words(shown)
-    figure, axes = style.grid(2, 2, title, panel=(2.9, 1.5), gap=0.6)
-    for axis, panel in zip(axes.flat, PANELS, strict=True):
-        axis.set_title(panel.title, loc="left")
-        for point in shown:
-            curve, deviation = mean_curve(point.each_seed(panel.curve))
-            if in_shares:
-                curve = {epoch / point.epochs: value for epoch, value in curve.items()}
-            if curve:
-                style.draw_curve(axis, curve, deviation, **point.line)
-        axis.set(ylim=(-0.03, 1.03), ylabel=panel.unit)
-        if not axis.lines:
-            style.say_not_run(axis, "at no point yet")
-    for axis in axes[-1]:
-        axis.set_xlabel("share of training" if in_shares else "epoch")
-    style.legend(figure, _handles(points))
-    return figure
+def known(points: Sequence[Point[S]]) -> list[Point[S]]:
+    """The points that have something to show.
 
-
-def figure_correlation(points: Sequence[Point]) -> Figure:
-    """Pearson r of performance and task clusters over the relative depth (figure 15), a line per point."""
-    shown = _correlated(points)
-    title = "Task performance and task clusters, validation" + _seeds_words(shown)
-    figure, axes = style.grid(len(PERFORMANCES), len(SCORE_WORDS), title, panel=(2.1, 1.4))
-    for row, performance in zip(axes, PERFORMANCES, strict=True):
-        row[0].set_ylabel(f"r with {performance}")
-        for axis, score in zip(row, SCORE_WORDS, strict=True):
-            for point in shown:
-                _draw_correlation(axis, point, performance, score)
-            axis.axhline(STRONG if performance == "accuracy" else -STRONG, color=".3", linestyle=":", linewidth=1)
-            axis.set(xlim=(-0.05, 1.05), ylim=(-1.05, 1.05))
-    for axis, words in zip(axes[0], SCORE_WORDS.values(), strict=True):
-        axis.set_title(f"task {words}", loc="left")
-    for axis in axes[-1]:
-        axis.set_xlabel("depth (0: embedding, 1: top block)")
-    threshold = Line2D([], [], color=".3", linestyle=":", label=f"the paper's threshold, ±{STRONG}")
-    style.legend(figure, [*_handles(points), threshold])
-    return figure
-
-
-def _draw_correlation(axis: Axes, point: Point, performance: str, score: str) -> None:
-    layers = point.run.indices
-    depths = np.linspace(0, 1, len(layers))
-    each = [
-        {depth: found[performance, score][layer] for depth, layer in zip(depths, layers, strict=True)}
-        for found in point.each_seed(correlations)
-    ]
-    style.draw_curve(axis, *mean_curve(each), **point.line)
-
-
-def _settings(points: Sequence[Point]) -> Table:
-    """Every key in which the configurations differ: a point may have a name that does not tell."""
-    rows = [
-        ((key,), {name: str(value) for name, value in values.items()}) for key, values in effects.varied(points).items()
-    ]
-    return _table(("setting",), rows, points)
-
-
-def _summary(points: Sequence[Point]) -> Table:
-    """Every measure of every point."""
-    rows = {"seeds": {}, "epochs": {}, "reducer": {}} | {words: {} for words in WORDS.values()}
-    for point in trained(points):
-        rows["seeds"][point.name] = len(point.run.seeds)
-        rows["epochs"][point.name] = point.epochs
-        rows["reducer"][point.name] = next(iter(point.each_seed(lambda run: SPACES[run.reducer])), None)
-        each = point.each_seed(summary)
-        for measure, words in WORDS.items():
-            rows[words][point.name] = over_seeds([values[measure] for values in each])
-    return _table(("measure",), [((words,), values) for words, values in rows.items()], points)
-
-
-def _claims(points: Sequence[Point]) -> Table:
-    """The verdict on every claim of the paper at every point."""
-    judged = {point.name: map(verdict_of, claims.judge(point.run)) for point in trained(points)}
-    rows = [
-        ((f"{claim.paper} ({claim.where})",), dict(zip(judged, verdicts, strict=True)))
-        for claim, *verdicts in zip(claims.CLAIMS, *judged.values(), strict=True)
-    ]
-    return _table(("the paper says",), rows, points)
-
-
-def verdict_of(judgement: claims.Judgement) -> str:
-    """With the share of the seeds that say the same, where they do not agree."""
-    seeds = list(judgement.by_seed.values())
-    same = f" ({seeds.count(claims.SAME)} of {len(seeds)} seeds)" if judgement.verdict == claims.MIXED else ""
-    return judgement.verdict + same
-
-
-def _correlation(points: Sequence[Point]) -> Table:
-    """Pearson r in the top block beside the paper's thresholds."""
-    each = {point.name: (point.run.top, point.each_seed(correlations)) for point in _correlated(points)}
-    rows = []
-    for performance in PERFORMANCES:
-        for score, words in SCORE_WORDS.items():
-            values = {name: [found[performance, score][top] for found in seeds] for name, (top, seeds) in each.items()}
-            threshold = f"> {STRONG}" if performance == "accuracy" else f"< -{STRONG}"
-            together = over_seeds([value for of_point in values.values() for value in of_point])
-            row = {name: over_seeds(of_point) for name, of_point in values.items()}
-            rows.append(((f"{performance} and task {words}", threshold, together), row))
-    return _table(("Pearson r, top block", "the paper", "all points and seeds"), rows, points)
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple], points: Sequence[Point]) -> Table:
-    """A column for every point; rows are (head, values by point)."""
-    body = ((*first, *(values.get(point.name) for point in points)) for first, values in rows)
-    return Table((*head, *(point.name for point in points)), tuple(body))
-
-
-def _correlated(points: Sequence[Point]) -> list[Point]:
-    found = [point for point in trained(points) if point.each_seed(correlations)]
+    Raises:
+      NotRun: there is none.
+    """
+    found = [point for point in points if point.run is not None]
     if not found:
-        raise NotRun("at no point have three epochs been analysed")
+        raise NotRun("at no point is there anything to show yet")
     return found
 
 
-def _seeds_words(points: Sequence[Point]) -> str:
-    several = any(point.run.members for point in points)
-    return ", mean over the seeds, ±1 std shaded" if several else ""
+def write(
+    question: str,
+    points: Sequence[Point],
+    figures: Sequence[FigureEntry],
+    tables: Sequence[TableEntry],
+    into: Path,
+    spec: ReportSpec,
+) -> Path:
+    """Writes the page of a comparison, and returns its path."""
+    name = into.resolve().name
+    page = Page(
+        title=f"Comparison of runs: {name}",
+        question=f"{question} Runs side by side: {name}",
+        introduction=INTRODUCTION,
+        facts=[(point.name, point.words, point.address) for point in points],
+        several="run",
+    )
+    return publish(page, points, figures, tables, into, spec, heading=lambda entry: entry.title)
 
 
-def _handles(points: Sequence[Point]) -> list[Line2D]:
-    return [
-        Line2D([], [], label=point.name, **point.line)
-        if point.run
-        else Line2D([], [], label=f"{point.name} (not run)", linestyle="")
-        for point in points
-    ]
+def panels(
+    points: Sequence[Point], title: str, draw: Callable[[Axes, Any], None], handles: Sequence[Line2D], **axis: str
+) -> Figure:
+    """A panel for every point that has something to show."""
+    shown = known(points)
+    figure, axes = drawing.grid(math.ceil(len(shown) / COLUMNS), COLUMNS, title, panel=(2.9, 1.5), gap=0.6)
+    for panel, point in zip(axes.flat, shown, strict=False):
+        panel.set_title(point.name, loc="left")
+        draw(panel, point.run)
+        panel.set(**axis)
+    for panel in axes.flat[len(shown) :]:
+        panel.set_visible(False)
+    drawing.legend(figure, handles)
+    return figure
 
 
-FIGURES = (
-    FigureEntry(
-        "figure_training",
-        "Side by side over training (figures 7 to 10)",
-        "The paper: the clusters and trends of width 768 are seen at 32 and 2048 as well. (b) is of each run's own "
-        "reducer, named in the table, and of the best block at every epoch. Where trainings differ in length, the axis "
-        "is the share of it.",
-        lambda points, spec: figure_training(points),
-    ),
-    FigureEntry(
-        "figure_correlation",
-        "Performance and clusters by depth (figure 15)",
-        "The paper: r reaches over .6 with accuracy and below -.6 with loss in the top layers. The final norm, which "
-        "is no block, is left out.",
-        lambda points, spec: figure_correlation(points),
-    ),
-)
-SETTINGS = TableEntry("table_settings", "Settings", "What differs between the configurations of the runs.", _settings)
-TABLES = (
-    TableEntry(
-        "table_claims",
-        "The paper's claims",
-        "The verdicts by the rules printed on each run's own page, where the numbers behind them are.",
-        _claims,
-    ),
-    TableEntry(
-        "table_correlation",
-        "Correlation of performance and task clusters",
-        "Over the analysed epochs, validation, beside the paper's thresholds; of several values the mean ± sample "
-        "standard deviation.",
-        _correlation,
-    ),
-    TableEntry(
-        "table_comparison",
-        "Measures",
-        "Validation unless said otherwise; of several seeds the mean ± sample standard deviation.",
-        _summary,
-    ),
-)
+def table_of(head: Sequence[str], points: Sequence[Point], rows: Iterable[tuple[Sequence, Sequence[Value]]]) -> Table:
+    """A column for every one of these points."""
+    return side_by_side(head, [point.name for point in points], rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m clusterlm_jax.report.comparison", description=__doc__)
-    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="work directories to compare")
-    parser.add_argument("--into", required=True, type=Path, metavar="DIR", help="where to write")
-    given = parser.parse_args(arguments)
-    names = [directory.resolve().name for directory in given.directories]
-    if len(set(names)) < len(names):
-        names = [str(directory) for directory in given.directories]
-    try:
-        for directory in given.directories:
-            if not directory.is_dir():
-                raise UserError(f"There is no work directory {directory}.")
-        print(
-            f"The comparison is at {write(dict(zip(names, given.directories, strict=True)), given.into, ReportSpec())}"
-        )
-    except UserError as error:
-        print(f"clusterlm_jax: {error}", file=sys.stderr)
-        return 2
-    return 0
+def claims_entry(claims: Sequence[Claim]) -> TableEntry:
+    """The verdict on every claim at every point."""
 
+    def make(points: Sequence[Point]) -> Table:
+        shown = known(points)
+        judged = zip(*(judge(claims, point.run) for point in shown), strict=True)
+        rows = (((f"{j[0].claim.paper} ({j[0].claim.where})",), [one.words for one in j]) for j in judged)
+        return table_of(["the claim"], shown, rows)
 
-if __name__ == "__main__":
-    sys.exit(main())
+    return TableEntry("table_claims", "The claims", "By the rules printed on each run's own page.", make)

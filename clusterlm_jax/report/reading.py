@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+import os
 import re
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,34 +23,26 @@ MAIN, SYMBOLS = "main", "null/symbols"
 SECTIONS_BY_SEED = ("dataset", "training", "best")  # of run.json
 
 
-def read_runs(workdir: Path) -> tuple[Run, ...]:
-    """The main run of a work directory, one for each seed, lowest first; what is not there yet is left empty.
+def read_main(workdir: Path) -> Run:
+    """The main training of a work directory, the mean of its seeds.
 
     Raises:
       UserError: there is no such directory, or a file in it is damaged.
     """
-    return read_phases(workdir, (MAIN,))[MAIN]
+    return mean_run(read_phases(workdir, (MAIN,))[MAIN])
 
 
 def read_phases(workdir: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...]]:
-    """The phases of a work directory by name, each as `read_runs` gives the main run.
+    """The phases of a work directory by name, a run for each seed, lowest first; what is not there yet is left empty.
 
     Raises:
       UserError: there is no such directory, or a file in it is damaged.
     """
-    if not workdir.is_dir():
-        raise UserError(f"There is no work directory {workdir}; run the earlier stages first.")
-    scores = workdir / "scores.csv"
-    rows = read_rows(scores) if scores.exists() else []
-    records = [record for record in read_jsonl(workdir / "metrics.jsonl") if record["run"] in names]
-    facts = read_json(workdir / "run.json")
+    files = read_files(workdir)
+    rows = list(files.pop("rows"))
+    records = [record for record in files.pop("records") if record["run"] in names]
+    facts = files.pop("facts")
     seeds = sorted({row.seed for row in rows} | {record["seed"] for record in records}) or [0]
-    shared = {
-        "name": workdir.resolve().name,
-        "config": read_json(workdir / "config.json"),
-        "environment": read_json(workdir / "env.json"),
-        "seconds": seconds_by_stage(read_jsonl(workdir / "timings.jsonl")),
-    }
     phases = {}
     for name in names:
         own = facts | facts.get("phases", {}).get(name, {})
@@ -57,10 +51,10 @@ def read_phases(workdir: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...
                 seeds=(seed,),
                 curves=_curves(row for row in rows if row.seed == seed and row.run == name),
                 metrics=_metrics(r for r in records if r["seed"] == seed and r["run"] == name),
-                symbols=_values(row for row in rows if row.seed == seed and row.run == SYMBOLS),
+                symbols={_key(row): row.value for row in rows if row.seed == seed and row.run == SYMBOLS},
                 facts=own | {section: own.get(section, {}).get(str(seed), {}) for section in SECTIONS_BY_SEED},
                 embeddings=_embeddings(workdir / "embeddings" / name / f"seed={seed}"),
-                **shared,
+                **files,
             )
             for seed in seeds
         )
@@ -68,8 +62,31 @@ def read_phases(workdir: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...
     return phases
 
 
+def read_files(workdir: Path) -> dict[str, Any]:
+    """What a work directory holds: score rows, metrics records, facts, and what is said of the run as a whole.
+
+    Raises:
+      UserError: there is no such directory, or a file in it is damaged.
+    """
+    if not workdir.is_dir():
+        raise UserError(f"There is no work directory {workdir}; run the earlier stages first.")
+    scores = workdir / "scores.csv"
+    seconds: dict[str, float] = collections.defaultdict(float)
+    for record in read_jsonl(workdir / "timings.jsonl"):  # a stage that was resumed has several
+        seconds[record["stage"]] += record["seconds"]
+    return {
+        "name": workdir.resolve().name,
+        "rows": read_rows(scores) if scores.exists() else (),
+        "records": read_jsonl(workdir / "metrics.jsonl"),
+        "facts": read_json(workdir / "run.json"),
+        "config": read_json(workdir / "config.json"),
+        "environment": read_json(workdir / "env.json"),
+        "seconds": dict(seconds),
+    }
+
+
 def _with_one_reducer(runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """All seeds with the reducer that is better for their mean, so that their numbers can stand side by side."""
+    """All seeds with the reducer that is better for their mean, so that their numbers can be compared."""
     if len(runs) == 1:
         return runs
     try:
@@ -86,30 +103,40 @@ def mean_run(runs: Sequence[Run]) -> Run:
     """
     if len(runs) == 1:
         return runs[0]
-    curves, curve_deviations = _over_seeds([run.curves for run in runs])
-    metrics, metric_deviations = _over_seeds([run.metrics for run in runs])
+    curves, metrics = (over_seeds([getattr(run, name) for run in runs]) for name in ("curves", "metrics"))
     shared = set.intersection(*(set(run.symbols) for run in runs))
     return dataclasses.replace(
         runs[0],
         seeds=tuple(seed for run in runs for seed in run.seeds),
-        curves=curves,
-        metrics=metrics,
+        curves=curves[0],
+        metrics=metrics[0],
         symbols={key: float(np.mean([run.symbols[key] for run in runs])) for key in shared},
         facts={name: value for name, value in runs[0].facts.items() if name != "best"},  # the mean has its own
-        deviations=curve_deviations | metric_deviations,
+        deviations=curves[1] | metrics[1],
         members=tuple(runs),
     )
 
 
-def _over_seeds(curves_S: Sequence[Mapping[Any, Curve]]) -> tuple[dict[Any, Curve], dict[Any, Curve]]:
-    """Mean and sample standard deviation of curves, by name."""
+def over_seeds(curves_Z: Sequence[Mapping[Any, Curve]]) -> tuple[dict[Any, Curve], dict[Any, Curve]]:
+    """Mean and sample standard deviation of the curves that all seeds have, by name; no deviation of one seed."""
     means, deviations = {}, {}
-    for key in set.intersection(*(set(curves) for curves in curves_S)):
-        epochs = sorted(set.intersection(*(set(curves[key]) for curves in curves_S)))
-        value_SE = np.array([[curves[key][epoch] for epoch in epochs] for curves in curves_S])
-        means[key] = dict(zip(epochs, value_SE.mean(axis=0).tolist(), strict=True))
-        deviations[key] = dict(zip(epochs, value_SE.std(axis=0, ddof=1).tolist(), strict=True))
+    for key in set.intersection(*map(set, curves_Z)):
+        epochs = sorted(set.intersection(*(set(curves[key]) for curves in curves_Z)))
+        value_ZE = np.array([[curves[key][epoch] for epoch in epochs] for curves in curves_Z])
+        means[key] = dict(zip(epochs, value_ZE.mean(axis=0).tolist(), strict=True))
+        if len(curves_Z) > 1:
+            deviations[key] = dict(zip(epochs, value_ZE.std(axis=0, ddof=1).tolist(), strict=True))
     return means, deviations
+
+
+def address_of(workdir: Path, into: Path) -> str:
+    """The address of a work directory's own page, relative to a page in `into`; empty where there is none."""
+    page = workdir / "report.html"
+    return urllib.parse.quote(os.path.relpath(page, into)) if page.exists() else ""
+
+
+def _key(row: ScoreRow) -> Key:
+    return Key(row.split, row.layer, row.label, row.reducer, row.score)
 
 
 def _curves(rows: Iterable[ScoreRow]) -> dict[Key, Curve]:
@@ -117,12 +144,8 @@ def _curves(rows: Iterable[ScoreRow]) -> dict[Key, Curve]:
     curves: dict[Key, dict[int, float]] = collections.defaultdict(dict)
     for row in rows:
         if math.isfinite(row.value):
-            curves[row.split, row.layer, row.label, row.reducer, row.score][row.epoch] = row.value
+            curves[_key(row)][row.epoch] = row.value
     return {key: dict(sorted(curve.items())) for key, curve in curves.items()}
-
-
-def _values(rows: Iterable[ScoreRow]) -> dict[Key, float]:
-    return {(row.split, row.layer, row.label, row.reducer, row.score): row.value for row in rows}
 
 
 def _metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
@@ -135,20 +158,11 @@ def _metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
     return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
-def seconds_by_stage(records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Wall time by stage; a stage that was resumed has several entries."""
-    total: dict[str, float] = collections.defaultdict(float)
-    for record in records:
-        total[record["stage"]] += record["seconds"]
-    return dict(total)
-
-
 def _embeddings(directory: Path) -> dict[str, dict[int, Path]]:
     """Files of the validation split by layer and epoch, epochs ascending."""
     found: dict[str, dict[int, Path]] = collections.defaultdict(dict)
     for path in sorted(directory.glob("epoch=*/validation/layer=*.npz")):
-        epoch, layer = re.fullmatch(
-            r"epoch=(\d+)/validation/layer=(.+)\.npz", str(path.relative_to(directory))
-        ).groups()
+        name = str(path.relative_to(directory))
+        epoch, layer = re.fullmatch(r"epoch=(\d+)/validation/layer=(.+)\.npz", name).groups()
         found[layer][int(epoch)] = path
     return {layer: dict(sorted(paths.items())) for layer, paths in found.items()}

@@ -8,6 +8,7 @@ REDUCERS = {"none": "no reduction", "tsne": "t-SNE, 3 components"}  # the paper'
 SHORT_REDUCERS = {"none": "no reduction", "tsne": "t-SNE"}
 INPUT_REMOVED = "input_removed"
 SPACES = REDUCERS | {INPUT_REMOVED: "input symbol's mean removed"}
+LABELS = ("task", "distribution", "distribution_mapping")  # the columns of the paper's figures 2 and 6
 LABEL_WORDS = {
     "task": "task",
     "distribution": "distribution",
@@ -19,19 +20,20 @@ LABEL_WORDS = {
 }
 SPLIT_WORDS = {"training_subset": "training subset", "validation": "validation"}
 SCORE_WORDS = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
-INSTRUMENT_WORDS = {
-    "across": "neighbours of other distributions",
-    "across_same_input": "the same, with the same input symbol",
-    "across_other_input": "the same, with another input symbol",
-    "probe_validation": "linear probe, validation instructions",
-    "probe_training": "linear probe, training instructions",
-    "within_input_f1": "inside an input symbol, F1",
-    "within_input_ari": "inside an input symbol, ARI",
-    "within_input_ami": "inside an input symbol, AMI",
-    "tree_f1": "Ward's tree, best F1 of all cuts",
-    "tree_clusters": "Ward's tree, clusters of that cut",
-    "silhouette": "silhouette",
-    "nc1": "variability within over between (NC1)",
+F1_DEFINITIONS = {
+    "f1": "f1: clusters matched one to one with classes, mean over classes",
+    "f1_majority": "f1_majority: each cluster takes its majority class",
+    "f1_max_overlap": "f1_max_overlap: each class takes its best cluster",
+    "f1_pairwise": "f1_pairwise: over pairs of instances",
+    "f1_bcubed": "f1_bcubed: B-cubed, over instances",
+    "purity": "purity",
+}
+# Null baselines: what a clustering scores when it holds no task information (not in the paper).
+NULLS = {
+    "symbols": "bag of instruction symbols",
+    "untrained": "untrained model",
+    "regrouped": "shuffled distributions",
+    "shuffled": "shuffled labels",
 }
 
 
@@ -43,3 +45,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def capitalised(words: str) -> str:
+    """The first letter large, the others as they are (`str.capitalize` would lower them)."""
+    return words[:1].upper() + words[1:]

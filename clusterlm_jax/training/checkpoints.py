@@ -14,12 +14,12 @@ import orbax.checkpoint as ocp
 from clusterlm_jax.records import UserError
 from clusterlm_jax.training.state import TrainState
 
-logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file it writes
+logging.getLogger("absl").setLevel(logging.WARNING)  # orbax logs every file it writes
 
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The best epoch so far, and the value of the metric it is best by."""
+    """The best epoch so far, and its value of the metric that chooses it."""
 
     epoch: int
     step: int
@@ -27,18 +27,19 @@ class Best:
 
 
 class Checkpoints:
-    """`last/` holds the two newest states, of all seeds; `best/seed=S/` the parameters of the best epoch of a seed.
+    """`last/` holds the two newest states of all seeds, `best/seed=S/` the parameters of the best epoch of seed S.
 
-    A checkpoint is written beside its place and then renamed: one that is there is whole. A context manager, which
-    waits for what is being written.
+    orbax writes a checkpoint to a temporary directory and renames it when it is complete, so a checkpoint that exists
+    is complete. orbax also writes in the background: use this as a context manager, which waits for it at the end.
     """
 
     def __init__(self, directory: Path, seeds: Sequence[int]) -> None:
         self._directory = directory.absolute()  # orbax takes no relative paths
-        self._last = self._manager("last", keep=2)
+        self._last = self._manager("last", keep=2)  # two: if the newest is damaged, the one before it still serves
         self._best = {seed: self._manager(f"best/seed={seed}", keep=1) for seed in seeds}
 
     def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
+        # A killed run leaves temporary directories behind; orbax removes them only if it is told to.
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         return ocp.CheckpointManager(self._directory / name, options=options)
 
@@ -55,20 +56,20 @@ class Checkpoints:
     def save_last(self, epoch: int, state: TrainState, best: Mapping[int, Best]) -> None:
         """Saves the states of all seeds, and the best epoch of each so far, in the background.
 
-        The device's arrays are copied before this returns.
+        The arrays are copied from the device before this returns: the next step may overwrite them there.
         """
         progress = {"epoch": epoch, "best": {str(seed): dataclasses.asdict(entry) for seed, entry in best.items()}}
         self._save(self._last, epoch, state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
 
     def restore_last(self, template: TrainState) -> tuple[int, TrainState, dict[int, Best]] | None:
-        """The newest states, with their epoch and the best of each seed by then; None where nothing was saved.
+        """The newest states, their epoch, and the best epoch of each seed until then; None if nothing was saved.
 
         Raises:
           UserError: if it cannot be read.
         """
         epoch = self._last.latest_step()
         if epoch is None:
-            self._forget_later_best(-1)  # killed before the first state was whole: begun again
+            self._forget_later_best(-1)  # killed before the first state was complete: training begins again
             return None
         arguments = ocp.args.Composite(
             state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template)),
@@ -92,7 +93,7 @@ class Checkpoints:
         return epoch, self._restore(self._best[seed], f"best/seed={seed}", epoch, arguments).params
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits until all checkpoints are written."""
         self._guard(lambda: [manager.close() for manager in (self._last, *self._best.values())])
 
     def _save(self, manager: ocp.CheckpointManager, epoch: int, **items: Any) -> None:
@@ -101,15 +102,15 @@ class Checkpoints:
     def _restore(self, manager, name: str, epoch: int, arguments):
         try:
             return manager.restore(epoch, args=arguments)
-        except Exception as error:  # orbax and tensorstore raise whatever the damage leads to
+        except Exception as error:  # a damaged file makes orbax and tensorstore raise exceptions of many classes
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"The checkpoint {self._directory / name / str(epoch)} cannot be read ({reason}): "
-                "delete it to go on from the one before."
+                "delete it to resume from the one before."
             ) from error
 
     def _forget_later_best(self, epoch: int) -> None:
-        """A best epoch after the state we resume from is reached, and saved, again."""
+        """Deletes best epochs after the state we resume from: training reaches them again, and saves them again."""
         for manager in self._best.values():
             for later in [step for step in manager.all_steps() if step > epoch]:
                 manager.delete(later)

@@ -1,29 +1,32 @@
-"""The epoch loop: a generator of what each epoch leaves behind, and nothing else (paper 3.1, 3.2).
+"""The epoch loop: a generator that yields the results of each epoch and does nothing else (paper 3.1, 3.2).
 
 All seeds train in one program: whatever differs between them (data, parameters, dropout, number of steps) has a leading
-axis. It knows neither the analysis nor the disk: whoever drives it takes what it yields.
+axis. The loop knows neither the analysis nor the disk; its caller scores and saves what it yields.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from clusterlm_jax.data.batching import TrainingBatches, align
-from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Dataset, HiddenStates, UserError, layer_names
 from clusterlm_jax.training import steps
+from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.reading import Reader, SplitReading
-from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import Trainable, TrainState, course, initial_state
+from clusterlm_jax.training.state import TrainState, course, initial_state
 
 REFERENCE = "training"
+
+# Optimiser steps per device dispatch. Dispatching small steps one by one from Python costs more than the steps. A whole
+# epoch in one dispatch would put all its batches on the device at once, and would notice a loss that is not finite only
+# at its end.
+STEPS_PER_DISPATCH = 64
 
 
 class NotANumber(UserError):
@@ -32,15 +35,17 @@ class NotANumber(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class SeedEnd:
-    """What is known of one seed at the end of an epoch.
+    """The results of one seed at the end of an epoch.
 
     Attributes:
       step: optimiser steps so far.
-      metrics: `training_loss` over all real tokens of the epoch, or over the output tokens where `TrainSpec.loss` says
-        so (with dropout, as trained on; without, at epoch 0), and for each split with instances `_loss` (nats, of the
-        output token), `_sequence_loss` (nats, of all tokens), `_accuracy`, and `_identity_accuracy` where a task
-        identity has several outputs for an input.
-      hidden: the hidden states of both splits and of the training reference, where the epoch is one to analyse.
+      metrics: `training_loss` is the mean over all tokens of the epoch's batches (over the output tokens where
+        `TrainSpec.loss` is "output"), `training_accuracy` the share of their output tokens predicted. Both come from
+        the passes that train, so with dropout, and while the parameters change; at epoch 0 without either. For each
+        split with instances `_loss` (nats, of the output token), `_sequence_loss` (nats, of all tokens), `_accuracy`,
+        and `_identity_accuracy` where a task identity has several outputs for an input. These come from a pass
+        without dropout at the end of the epoch.
+      hidden: the hidden states of both splits and of the training reference if the epoch is analysed, else empty.
     """
 
     seed: int
@@ -55,7 +60,7 @@ class EpochEnd:
 
     Attributes:
       state: the training state on the device, stacked over the seeds.
-      seeds: what is known of each, in the order of the axis.
+      seeds: the results of each seed, in the order of the axis.
     """
 
     epoch: int
@@ -70,105 +75,80 @@ class EpochEnd:
 class Trainer:
     """One model trained with several seeds, each on its own dataset, in one program.
 
-    A seed with fewer steps an epoch, or fewer rows a batch, is filled up with padding, which leaves its state and its
-    learning rate as they are. Rounding apart, it takes the course it takes alone.
-
-    Args:
-      run: the name its hidden states carry.
-      datasets: by seed.
-      analysed: epochs whose hidden states are read besides the accuracies.
-      initial: parameters to begin with, stacked over the seeds; None begins with the untrained model.
-      trainable: whether the parameter of a path may change; None lets all.
+    A seed with fewer steps per epoch, or fewer rows per batch, is filled up with padding. Padding changes neither its
+    state nor its learning rate: except for rounding, training seeds together reproduces each one's own losses.
     """
 
-    def __init__(
-        self,
-        run: str,
-        model: GPT2,
-        spec: TrainSpec,
-        datasets: Mapping[int, Dataset],
-        analysed: frozenset[int],
-        initial: Any = None,
-        trainable: Trainable | None = None,
-    ) -> None:
-        self.run, self.model, self.spec, self._analysed = run, model, spec, analysed
-        self.seeds, self._datasets = tuple(datasets), tuple(datasets.values())
+    def __init__(self, phase: Phase) -> None:
+        self.phase = phase
+        spec = phase.spec
         self.batches = tuple(
             TrainingBatches(dataset, spec.batch_size, spec.batch_unit, spec.epochs, seed)
-            for seed, dataset in datasets.items()
+            for seed, dataset in phase.datasets.items()
         )
-        courses = [course(seed, spec.epochs * b.steps) for seed, b in zip(self.seeds, self.batches, strict=True)]
+        courses = [course(seed, spec.epochs * b.steps) for seed, b in zip(phase.seeds, self.batches, strict=True)]
         self._course = stack(courses)
         axis = steps.axis_of(spec)
-        self._initial, self._trainable = initial, trainable
-        self._steps = steps.training_program(model, spec, trainable, axis)
-        self._untrained_losses = steps.losses_program(model, spec.loss, axis)
-        self._splits = filled_splits(self._datasets)
-        self._reader = Reader(model, self._datasets, axis)
-
-    def initial_state(self) -> TrainState:
-        given = [None] * len(self.seeds)
-        if self._initial is not None:
-            given = [jax.tree.map(lambda leaf, i=i: leaf[i], self._initial) for i in range(len(self.seeds))]
-        return stack(
-            [
-                initial_state(self.model, self.spec, seed, self._trainable, params)
-                for seed, params in zip(self.seeds, given, strict=True)
-            ]
-        )
+        self._steps = steps.training_program(phase.model, spec, phase.trainable, axis)
+        self._untrained = steps.losses_program(phase.model, spec.loss, axis)
+        self._splits = filled_splits(phase.datasets.values())
+        self._reader = Reader(phase.model, tuple(phase.datasets.values()), axis)
 
     def epochs(self, state: TrainState | None = None, done: int = -1) -> Iterator[EpochEnd]:
-        """Trains from `state`, reached after epoch `done`, to the end; from the untrained models without one.
+        """Trains from `state`, the state after epoch `done`, to the last epoch; without it, from the untrained models.
 
-        The state of a yielded epoch is given to the device for the next one: use it before asking on.
+        The next epoch overwrites the state of a yielded one on the device: use it before you ask for the next epoch.
 
         Raises:
           NotANumber: naming the step at which a training loss stopped being finite.
         """
         if state is None:
-            state = self.initial_state()
-            metrics = jax.device_get(self._untrained_losses(state.params, align([b.epoch(1) for b in self.batches])))
-            yield self._end(0, state, metrics.loss.sum(1, dtype=float) / metrics.tokens.sum(1))
+            state = initial_states(self.phase)
+            metrics = jax.device_get(self._untrained(state.params, align([b.epoch(1) for b in self.batches])))
+            yield self._end(0, state, _summed(metrics))
             done = 0
-        for epoch in range(done + 1, self.spec.epochs + 1):
-            state, loss_Z = self._train(epoch, state)
-            yield self._end(epoch, state, loss_Z)
+        for epoch in range(done + 1, self.phase.spec.epochs + 1):
+            state, sums = self._train(epoch, state)
+            yield self._end(epoch, state, sums)
 
-    def _train(self, epoch: int, state: TrainState) -> tuple[TrainState, np.ndarray]:
-        """An epoch of every seed; the mean training loss of each. Z: seed, S: step."""
+    def _train(self, epoch: int, state: TrainState) -> tuple[TrainState, steps.StepMetrics]:
+        """An epoch of every seed: the new state, and the metrics summed over the epoch's steps [seed]."""
         batches = align([batches.epoch(epoch) for batches in self.batches])
         steps_Z = np.array([batches.steps for batches in self.batches])
         total = int(steps_Z.max())
-        dispatches = math.ceil(total / self.spec.steps_per_dispatch)
-        size = math.ceil(total / dispatches)  # nearly equal ones, all of one shape
-        loss_Z, tokens_Z = np.zeros(len(steps_Z)), np.zeros(len(steps_Z))
+        # Dispatches of equal size, so that one compiled shape does for all of them; padding fills the last one.
+        size = math.ceil(total / math.ceil(total / STEPS_PER_DISPATCH))
+        sums = steps.StepMetrics(*[np.zeros(len(steps_Z))] * 4)
         for start in range(0, total, size):
             step_S = np.arange(start, start + size)
+            # Steps beyond the end repeat the last batch; they are not real, so nothing is computed from it.
             chunk = jax.tree.map(lambda a, step_S=step_S: a[:, np.minimum(step_S, total - 1)], batches)
             state, metrics = self._steps(self._course, state, chunk, step_S < steps_Z[:, None])
             metrics = jax.device_get(metrics)
             self._check_finite(epoch, start, metrics.loss)
-            loss_Z, tokens_Z = loss_Z + metrics.loss.sum(1, dtype=float), tokens_Z + metrics.tokens.sum(1, dtype=float)
-        return state, loss_Z / tokens_Z
+            sums = jax.tree.map(np.add, sums, _summed(metrics))
+        return state, sums
 
     def _check_finite(self, epoch: int, start: int, loss_ZS: np.ndarray) -> None:
         broken = np.argwhere(~np.isfinite(loss_ZS))
         if len(broken):
             seed, step = broken[0]
             at = (epoch - 1) * self.batches[seed].steps + start + int(step)
+            spec = self.phase.spec
             raise NotANumber(
-                f"The training loss of seed {self.seeds[seed]} is not finite at step {at} (epoch {epoch}): "
-                f"lower {self.spec.section}.learning_rate (now {self.spec.learning_rate}); the last checkpoint is kept."
+                f"The training loss of seed {self.phase.seeds[seed]} is not finite at step {at} (epoch {epoch}): "
+                f"lower {spec.section}.learning_rate (now {spec.learning_rate}); the last checkpoint is kept."
             )
 
-    def _end(self, epoch: int, state: TrainState, loss_Z: np.ndarray) -> EpochEnd:
-        wanted = epoch in self._analysed
+    def _end(self, epoch: int, state: TrainState, sums: steps.StepMetrics) -> EpochEnd:
+        wanted = epoch in self.phase.analysed
         splits = (*self._splits, *([REFERENCE] if wanted else []))
         readings = {split: self._reader(state.params, split) for split in splits}
         step_Z = jax.device_get(state.step).tolist()
         ends = []
-        for index, (seed, step) in enumerate(zip(self.seeds, step_Z, strict=True)):
-            metrics = {"training_loss": float(loss_Z[index])}
+        for index, (seed, step) in enumerate(zip(self.phase.seeds, step_Z, strict=True)):
+            loss, tokens, right, instances = (float(sum_Z[index]) for sum_Z in sums)
+            metrics = {"training_loss": loss / tokens, "training_accuracy": right / instances}
             for split in self._splits:
                 metrics |= _metrics(split, readings[split][index])
             hidden = [self._hidden(epoch, index, step, split, readings[split][index]) for split in splits if wanted]
@@ -176,28 +156,30 @@ class Trainer:
         return EpochEnd(epoch, state, tuple(ends))
 
     def _hidden(self, epoch: int, index: int, step: int, split: str, reading: SplitReading) -> HiddenStates:
-        dataset = self._datasets[index]
+        phase, seed = self.phase, self.phase.seeds[index]
         return HiddenStates(
             hidden_LND=reading.hidden_LND,
-            layers=layer_names(self.model.spec.layers),
-            labels=dataset.columns(dataset.splits[split]),
-            run=self.run,
-            seed=self.seeds[index],
+            layers=layer_names(phase.model.spec.layers),
+            labels=phase.datasets[seed].columns(phase.datasets[seed].splits[split]),
+            run=phase.run,
+            seed=seed,
             epoch=epoch,
             step=step,
             split=split,
         )
 
 
-def _metrics(split: str, reading: SplitReading) -> dict[str, float]:
-    metrics = {
-        f"{split}_loss": reading.loss,
-        f"{split}_sequence_loss": reading.sequence_loss,
-        f"{split}_accuracy": reading.accuracy,
-    }
-    if reading.identity_accuracy is not None:
-        metrics[f"{split}_identity_accuracy"] = reading.identity_accuracy
-    return metrics
+def initial_states(phase: Phase) -> TrainState:
+    """The states before the first step, stacked over the seeds; `jax.eval_shape` of it gives a checkpoint's shapes."""
+    given = [None] * len(phase.seeds)
+    if phase.initial is not None:
+        given = [jax.tree.map(lambda leaf, i=i: leaf[i], phase.initial) for i in range(len(phase.seeds))]
+    return stack(
+        [
+            initial_state(phase.model, phase.spec, seed, phase.trainable, params)
+            for seed, params in zip(phase.seeds, given, strict=True)
+        ]
+    )
 
 
 def filled_splits(datasets: Iterable[Dataset]) -> tuple[str, ...]:
@@ -211,3 +193,19 @@ def filled_splits(datasets: Iterable[Dataset]) -> tuple[str, ...]:
 def stack(trees: list):
     """Trees of one seed each -> one tree with a leading seed axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _summed(metrics: steps.StepMetrics) -> steps.StepMetrics:
+    """[seed, step] -> [seed], in float64: float32 would round the sum of an epoch's losses."""
+    return jax.tree.map(lambda value_ZS: value_ZS.sum(1, dtype=float), metrics)
+
+
+def _metrics(split: str, reading: SplitReading) -> dict[str, float]:
+    metrics = {
+        f"{split}_loss": reading.loss,
+        f"{split}_sequence_loss": reading.sequence_loss,
+        f"{split}_accuracy": reading.accuracy,
+    }
+    if reading.identity_accuracy is not None:
+        metrics[f"{split}_identity_accuracy"] = reading.identity_accuracy
+    return metrics

@@ -1,4 +1,7 @@
-"""A dropout-free pass over fixed instances, all seeds at once: hidden states and accuracy at the input token."""
+"""Reads models without dropout on fixed instances, all seeds at once: hidden states and accuracy at the input token.
+
+Letters of a shape: the table in `records`.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Batch, Dataset, layer_names
 from clusterlm_jax.training import steps
 
-ROWS = 64  # of a batch
+ROWS = 64  # of a batch: few enough that the logits [R, T, V] and attention weights of a batch stay small
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitReading:
-    """What was read at the input tokens of a split, on the host, instances in the order of the split.
+    """What one pass read at the input tokens of a split, on the host; instances in the order of the split.
 
     Attributes:
       hidden_LND: float32; layers in the order of `records.layer_names`.
-      loss: cross-entropy of the output token, nats, mean.
-      sequence_loss: cross-entropy of all tokens but the first of each instance, nats, mean.
-      accuracy: share of output tokens predicted, the output being that of the instance's own task.
-      identity_accuracy: share predicted as *any* output the task identity has for the input; None where there is but
-        one, as everywhere but among similar tasks (B.1).
+      loss: mean cross-entropy of the output tokens, nats.
+      sequence_loss: mean cross-entropy of all tokens except the first of each instance, nats.
+      accuracy: share of instances whose predicted token is the output of their own task.
+      identity_accuracy: share of instances whose predicted token is *any* output that their task identity has for the
+        input. None where there is only one such output, which is the case except for similar tasks (B.1).
     """
 
     hidden_LND: np.ndarray
@@ -39,7 +42,10 @@ class SplitReading:
 
 
 class Reader:
-    """Reads the models of several seeds on their datasets, whose batches are filled up to one shape."""
+    """Reads the models of several seeds, each on its own dataset.
+
+    The batches of smaller datasets are padded to the shape of the largest, so that one program reads all seeds.
+    """
 
     def __init__(self, model: GPT2, datasets: Sequence[Dataset], axis: str) -> None:
         self._model, self._datasets = model, datasets
@@ -50,18 +56,19 @@ class Reader:
         """The reading of a split, one for each seed; `params` are stacked over the seeds."""
         if split not in self._batches:
             self._batches[split] = _batches_of(self._datasets, split)
-        batches, instance_ZSN = self._batches[split]  # Z: seed, S: step of the pass
+        batches, instance_ZSN = self._batches[split]
         sizes = [len(dataset.splits[split]) for dataset in self._datasets]
         layers, width = len(layer_names(self._model.spec.layers)), self._model.spec.hidden_dim
         hidden_ZLND = [np.empty((layers, size, width), np.float32) for size in sizes]
         loss_ZN = [np.empty(size, np.float32) for size in sizes]
         predicted_ZN = [np.empty(size, np.int32) for size in sizes]
-        sequence_Z2 = np.zeros((len(sizes), 2))  # sum of the loss, tokens
+        sequence_Z2 = np.zeros((len(sizes), 2))  # sum of the loss, number of tokens
+        # Batch by batch: the hidden states of a whole split at all layers need not fit on the device.
         for step in range(instance_ZSN.shape[1]):
             part = jax.device_get(self._read(params, jax.tree.map(lambda a, step=step: a[:, step], batches)))
             sequence_Z2 += np.stack(part.sequence, axis=1)
             for seed, instance_N in enumerate(instance_ZSN[:, step]):
-                there, place = instance_N >= 0, instance_N[instance_N >= 0]
+                there, place = instance_N >= 0, instance_N[instance_N >= 0]  # -1 marks a slot of padding
                 hidden_ZLND[seed][:, place] = part.hidden_LND[seed][:, there]
                 loss_ZN[seed][place] = part.loss_N[seed][there]
                 predicted_ZN[seed][place] = part.predicted_N[seed][there]
@@ -81,13 +88,13 @@ class Reader:
 def answerer(
     answer: Callable[..., Any], datasets: Sequence[Dataset], split: str, axis: str
 ) -> Callable[..., list[Any]]:
-    """A function of one batch -> of a whole split and of all seeds.
+    """Turns a function of one batch into one of a whole split and of all seeds.
 
     Args:
       answer: (arguments of a seed..., batch) -> a tree of arrays [instance of the batch].
 
     Returns:
-      (arguments stacked over the seeds...) -> of each seed the tree, on the host, [instance of the split].
+      (arguments stacked over the seeds...) -> one tree for each seed, of arrays [instance of the split] on the host.
     """
     batches, instance_ZSN = _batches_of(datasets, split)
     step_of_seeds = jax.jit(steps.over_seeds(answer, axis))
@@ -112,7 +119,7 @@ def answerer(
 
 
 def _batches_of(datasets: Sequence[Dataset], split: str) -> tuple[Batch, np.ndarray]:
-    """The batches of a split, [seed, step, ...], and which of its instances each holds, [seed, step, slot]."""
+    """The batches of a split [seed, step, ...], and the instance in each of their slots [seed, step, slot]."""
     laid_out = [reading_batches(dataset, dataset.splits[split], ROWS) for dataset in datasets]
     batches, instance_SN = zip(*laid_out, strict=True)
     return align(batches), stack_padded(instance_SN, fill=-1)
@@ -121,7 +128,8 @@ def _batches_of(datasets: Sequence[Dataset], split: str) -> tuple[Batch, np.ndar
 def _accuracies(dataset: Dataset, split: str, predicted_N: np.ndarray) -> tuple[float, float | None]:
     """Accuracy, and identity accuracy where a task identity has several outputs for an input."""
     index, labels, tokens = dataset.splits[split], dataset.labels, dataset.vocabulary.size
-    question_M = labels["task"] * tokens + labels["input"]  # of every instance of the dataset
+    # A pair (task, input), and a triple with the output, as one number each: `isin` then looks up all triples at once.
+    question_M = labels["task"] * tokens + labels["input"]  # M: instances of the whole dataset, not of the split
     known = np.unique(question_M * tokens + labels["output"])
     accuracy = float((predicted_N == labels["output"][index]).mean())
     if len(known) == len(np.unique(question_M)):

@@ -14,28 +14,29 @@ LOSSES = ("sequence", "output")
 
 @dataclasses.dataclass(frozen=True)
 class TrainSpec:
-    """Table 4, and what it leaves open.
+    """The values of table 4, and our choice where it gives none.
 
     Attributes:
-      section: of the configuration, as it is named to a person.
+      section: the section of the configuration this is, for messages.
     """
 
     section: ClassVar[str] = "train"
     epochs: int = 200
     batch_size: int = 32  # instances; not in the paper
-    batch_unit: str = "instance"  # or "instruction": each drawn with all its mappings, for a fraction of the work
-    # Tokens whose cross-entropy is brought down: "sequence" is every next token (the paper's), "output" is the output
-    # token alone. The metric `training_loss` is the mean over the same tokens; the other metrics do not change.
+    # What is drawn into a batch: "instance", or "instruction": an instruction with all its mappings. These share the
+    # instruction's symbols in a row, so a step is a fraction of the work.
+    batch_unit: str = "instance"
+    # Tokens whose cross-entropy is minimised: "sequence" is every next token (the paper's), "output" the output token
+    # alone. The metric `training_loss` is the mean over these tokens; the definitions of the other metrics stay.
     loss: str = "sequence"
     learning_rate: float = 1e-4  # of AdamW, annealed to 0 along a cosine over all steps
     weight_decay: float = 0.01  # not in the paper; the default of the usual AdamW
     max_gradient_norm: float = 1.0
-    steps_per_dispatch: int = 64  # steps the device takes between two words with the host
-    seed_axis: str = "auto"  # several seeds side by side ("vmap") or in turn ("map"); auto: in turn on a CPU only
-    checkpoint_every: int = 1  # epochs between checkpoints: what a killed run can lose
+    seed_axis: str = "auto"  # several seeds side by side ("vmap") or in turn ("map"); "auto": in turn on a CPU only
+    checkpoint_every: int = 1  # epochs between checkpoints: at most this many are lost when a run is killed
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "steps_per_dispatch", "checkpoint_every"):
+        for name in ("epochs", "batch_size", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{self.section}.{name} is {getattr(self, name)}; it must be at least 1.")
         if self.batch_unit not in UNITS:
@@ -53,25 +54,25 @@ class TrainSpec:
 
 @dataclasses.dataclass(frozen=True)
 class PretrainSpec(TrainSpec):
-    """How a model is pre-trained; the paper gives nothing of its own (4.1)."""
+    """How a model is pre-trained. The paper gives no values of its own for it (4.1), so the defaults are table 4's."""
 
     section: ClassVar[str] = "pretrain"
 
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneSpec(TrainSpec):
-    """How a model is aligned; the paper gives neither epochs nor a rate (F.1), so the defaults are table 4's."""
+    """How a model is fine-tuned for alignment. The paper gives no epochs and no rate (F.1): defaults as in table 4."""
 
     section: ClassVar[str] = "finetune"
 
 
 @dataclasses.dataclass(frozen=True)
 class SwitchSpec:
-    """How a switch between two language heads is trained (F.1); the paper gives the examples and the layer."""
+    """How a switch between two language heads is trained (F.1). The paper gives `examples` and `layer` only."""
 
-    examples: tuple[int, ...] = (1, 2, 5)  # of each other task; the first is the paper's, the others are ours
-    layer: str = FINAL_NORM  # whose states it reads: "1" is block 1
-    steps: int = 500  # of AdamW, each on all examples: enough to tell these apart, with either kind of switch
+    examples: tuple[int, ...] = (1, 2, 5)  # instances of each task that is no source task; 1 is the paper's
+    layer: str = FINAL_NORM  # the layer whose states the switch reads; "1" is block 1
+    steps: int = 500  # of AdamW, each on all examples: enough for both kinds of switch to separate the examples
     learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
@@ -83,3 +84,15 @@ class SwitchSpec:
             raise UserError(f"switch.steps is {self.steps}; it must be at least 1.")
         if not self.learning_rate > 0:
             raise UserError(f"switch.learning_rate is {self.learning_rate}; it must be above 0.")
+
+
+# The switches of F.1, by the names of their runs: two that learn, and two kinds of centroids that nobody trains.
+LINEAR, MLP, MEAN, KMEANS = "linear_switch", "mlp_switch", "mean_switch", "kmeans_switch"
+# By the label that the training set has as many values of as KMeans has clusters.
+KMEANS_RUNS = {label: f"{KMEANS}/{label}" for label in ("task", "distribution_mapping")}
+
+
+def variant(kind: str, **choice: int | str) -> str:
+    """The run of a switch with so many `examples` of each other task, or on another `layer` than the configured one."""
+    ((name, value),) = choice.items()
+    return f"{kind}/{name}={value}"

@@ -1,4 +1,7 @@
-"""The pure steps: one of training, one of reading. Everything here is jit-compiled by its caller."""
+"""The pure steps: one of training, one of reading. Their callers compile them with `jax.jit`.
+
+Letters of a shape: the table in `records`.
+"""
 
 from __future__ import annotations
 
@@ -14,50 +17,62 @@ from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.sites import HIDDEN, stacked
 from clusterlm_jax.records import Batch
 from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import Course, Trainable, TrainState, optimiser
+from clusterlm_jax.training.state import Course, TrainState, optimiser
 
 
-class StepMetrics(NamedTuple):
-    """Sums with their counts: divided once, by whoever adds them up."""
+class Loss(NamedTuple):
+    """A sum with its count: batches differ in size, so sums are added up first and divided once, at the end."""
 
     loss: jax.Array  # nats, summed over the tokens that count
     tokens: jax.Array  # how many count
 
 
+class StepMetrics(NamedTuple):
+    """What is added up over the steps of an epoch."""
+
+    loss: jax.Array  # as in `Loss`
+    tokens: jax.Array
+    right: jax.Array  # instances whose output token was predicted
+    instances: jax.Array
+
+
 class Reading(NamedTuple):
-    """What a pass reads at the input tokens of N instances; slots of absent instances hold whatever is there."""
+    """What one pass holds at the input tokens of N instances. The slots of absent instances hold arbitrary values."""
 
     hidden_LND: jax.Array  # float32, layers in the order of `records.layer_names`
     loss_N: jax.Array  # cross-entropy of the output token, nats
     predicted_N: jax.Array  # the most likely token
-    sequence: StepMetrics  # over whole sequences
+    sequence: Loss  # over whole sequences
 
 
-def sequence_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
-    """Causal language modelling over whole sequences: each token of an instance predicts its next.
+def sequence_loss(logits_RTV: jax.Array, batch: Batch) -> Loss:
+    """Causal language modelling over whole sequences: each token of an instance predicts the next one.
 
-    Symbols that instances share count once for each of them, so the loss is that of the instances one by one.
+    A symbol that several instances share counts once for each of them, so the loss equals that of the instances one by
+    one.
     """
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels
     segment, weight = batch.segment_RT, batch.weight_RT
+    # Inside an instruction the next symbol is the next column. The input is not: in a shared row the inputs of all
+    # instances follow the instruction one after the other, so the pair (last symbol, input) is looked up by place.
     next_weight = jnp.where(segment[:, 1:] == segment[:, :-1], weight[:, 1:], 0)
     symbols = cross_entropy(logits_RTV[:, :-1], batch.tokens_RT[:, 1:]) * next_weight
     inputs = cross_entropy(logits_RTV[batch.row_N, batch.prefix_N], batch.tokens_RT[batch.row_N, batch.column_N])
     outputs = cross_entropy(logits_RTV[batch.row_N, batch.column_N], batch.output_N)
     there = batch.row_N >= 0
     loss = symbols.sum() + jnp.where(there, inputs + outputs, 0).sum()
-    return StepMetrics(loss, next_weight.sum() + 2 * there.sum())
+    return Loss(loss, next_weight.sum() + 2 * there.sum())
 
 
-def output_loss(logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
-    """Each instance predicts its output token; its instruction and its input are given, not learned."""
+def output_loss(logits_RTV: jax.Array, batch: Batch) -> Loss:
+    """Each instance predicts its output token only; nothing is learned about instructions and inputs."""
     logits_NV, there = logits_RTV[batch.row_N, batch.column_N], batch.row_N >= 0
     outputs = optax.softmax_cross_entropy_with_integer_labels(logits_NV, batch.output_N)
-    return StepMetrics(jnp.where(there, outputs, 0).sum(), there.sum())
+    return Loss(jnp.where(there, outputs, 0).sum(), there.sum())
 
 
-def training_loss(loss: str, logits_RTV: jax.Array, batch: Batch) -> StepMetrics:
-    """The loss that training brings down, `TrainSpec.loss`."""
+def training_loss(loss: str, logits_RTV: jax.Array, batch: Batch) -> Loss:
+    """The loss that training minimises: `TrainSpec.loss`."""
     return output_loss(logits_RTV, batch) if loss == "output" else sequence_loss(logits_RTV, batch)
 
 
@@ -68,10 +83,18 @@ def train_step(
     state: TrainState,
     batch: Batch,
     *,
-    trainable: Trainable | None = None,
+    trainable: str = "",
     capture: bool = False,
-) -> tuple[TrainState, StepMetrics, Reading | None]:
-    """One optimiser step on a batch; with `capture`, also what that very pass held at its input tokens."""
+) -> tuple[TrainState, Loss, Reading | None]:
+    """One optimiser step on a batch; with `capture`, also what this very pass held at its input tokens.
+
+    The reading comes from the forward pass that the gradient needs anyway, with its dropout. What the caller does not
+    use of it, the compiler leaves out.
+
+    Args:
+      trainable: the path of the only parameter that changes; empty trains all.
+      capture: whether the model sows its hidden states, and the third result is a `Reading` instead of None.
+    """
 
     def loss_of(params):
         logits, hidden = model.apply(
@@ -81,13 +104,14 @@ def train_step(
             rngs={"dropout": jax.random.fold_in(course.key, state.step)},
             mutable=[HIDDEN] if capture else [],
         )
-        metrics = training_loss(spec.loss, logits, batch)
-        return metrics.loss / jnp.maximum(metrics.tokens, 1), (metrics, logits, hidden)
+        loss = training_loss(spec.loss, logits, batch)
+        # A step of padding has no token; the maximum keeps its loss at 0 instead of 0 / 0.
+        return loss.loss / jnp.maximum(loss.tokens, 1), (loss, logits, hidden)
 
-    gradients, (metrics, logits, hidden) = jax.grad(loss_of, has_aux=True)(state.params)
+    gradients, (loss, logits, hidden) = jax.grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimiser(spec, course.total_steps, trainable).update(gradients, state.opt_state, state.params)
     new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
-    return new, metrics, _reading(model, logits, hidden[HIDDEN], batch) if capture else None
+    return new, loss, _reading(model, logits, hidden[HIDDEN], batch) if capture else None
 
 
 def train_steps(
@@ -97,64 +121,78 @@ def train_steps(
     state: TrainState,
     batches: Batch,
     real_S: jax.Array,
-    trainable: Trainable | None = None,
+    trainable: str = "",
 ) -> tuple[TrainState, StepMetrics]:
-    """Steps over batches stacked [step, ...], in one dispatch; where `real_S` is False, a step leaves all as it is."""
+    """Steps over batches stacked [step, ...], in one dispatch; metrics [step].
+
+    Where `real_S` is False, the step is padding: it leaves the state as it is and counts nothing.
+    """
 
     def take(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        return train_step(model, spec, course, state, batch, trainable=trainable)[:2]
+        new, loss, reading = train_step(model, spec, course, state, batch, trainable=trainable, capture=True)
+        return new, _metrics(loss, reading.predicted_N, batch)
 
     def skip(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        return state, StepMetrics(jnp.zeros(()), jnp.zeros((), jnp.int32))
+        none = jnp.zeros((), jnp.int32)
+        return state, StepMetrics(jnp.zeros(()), none, none, none)
 
     def body(state: TrainState, step):
         batch, real = step
         return jax.lax.cond(real, take, skip, state, batch)
 
+    # A scan: dispatching small steps one by one from Python costs more than the steps themselves.
     return jax.lax.scan(body, state, (batches, real_S))
 
 
 def read_step(model: GPT2, params, batch: Batch) -> Reading:
     """A pass without dropout over a batch."""
+    # By default accelerators multiply float32 matrices in fewer bits (TF32 on an A100, bfloat16 on a TPU). Distances
+    # between states are small differences of large numbers and would carry that rounding.
     with jax.default_matmul_precision("highest"):
         logits, hidden = model.apply({"params": params}, batch, mutable=[HIDDEN])
         return _reading(model, logits, hidden[HIDDEN], batch)
 
 
+def loss_step(model: GPT2, loss: str, params, batch: Batch) -> StepMetrics:
+    """The metrics of a batch without dropout and without an optimiser step."""
+    logits_RTV = model.apply({"params": params}, batch)
+    predicted_N = logits_RTV[batch.row_N, batch.column_N].argmax(-1)
+    return _metrics(training_loss(loss, logits_RTV, batch), predicted_N, batch)
+
+
 def axis_of(spec: TrainSpec) -> str:
-    """How the seeds of a training are computed on this machine, for `over_seeds`."""
+    """How this machine computes the seeds of a training: the `axis` of `over_seeds`."""
     if spec.seed_axis != "auto":
         return spec.seed_axis
     return "map" if jax.default_backend() == "cpu" else "vmap"
 
 
 def over_seeds(step: Callable, axis: str) -> Callable:
-    """A step of one seed -> the step of several, every argument and result stacked along a leading axis.
+    """A step of one seed -> the step of several; every argument and every result is stacked along a leading axis.
 
     Args:
-      axis: `vmap` computes the seeds side by side, as an accelerator likes it; `map` one after the other inside the
-        same program, which is faster on a CPU, where products of several matrices at once gain nothing.
+      axis: `vmap` computes the seeds side by side, which keeps an accelerator busy. `map` computes them in turn inside
+        one program, which is faster on a CPU: the products of a single seed already use all of its cores.
     """
     return jax.vmap(step) if axis == "vmap" else lambda *stacked: jax.lax.map(lambda one: step(*one), stacked)
 
 
-def loss_step(model: GPT2, loss: str, params, batch: Batch) -> StepMetrics:
-    """The training loss of a batch without dropout and without learning from it."""
-    return training_loss(loss, model.apply({"params": params}, batch), batch)
-
-
-# Trainings that differ in their data or their initial parameters alone share their programs, compiled once.
+# Compiled programs. They are cached, so that trainings which differ only in their data or initial parameters compile
+# once. The keys are frozen specs and modules, which compare by value.
 
 
 @cache
-def training_program(model: GPT2, spec: TrainSpec, trainable: Trainable | None, axis: str) -> Callable:
-    """`train_steps` of several seeds, compiled; the state is given to it."""
+def training_program(model: GPT2, spec: TrainSpec, trainable: str, axis: str) -> Callable:
+    """`train_steps` of several seeds, compiled.
+
+    The state is donated: the device writes the new one into its memory, so the caller must not use the old one again.
+    """
     return jax.jit(over_seeds(partial(train_steps, model, spec, trainable=trainable), axis), donate_argnums=1)
 
 
 @cache
 def losses_program(model: GPT2, loss: str, axis: str) -> Callable:
-    """(params, batches stacked [step, ...]) -> the loss of every step without learning, of several seeds, compiled."""
+    """(params, batches stacked [step, ...]) -> the metrics of `loss_step` [step], of several seeds, compiled."""
     return jax.jit(
         over_seeds(lambda params, batches: jax.lax.map(partial(loss_step, model, loss, params), batches), axis)
     )
@@ -164,6 +202,11 @@ def losses_program(model: GPT2, loss: str, axis: str) -> Callable:
 def reading_program(model: GPT2, axis: str) -> Callable:
     """`read_step` of several seeds, compiled."""
     return jax.jit(over_seeds(partial(read_step, model), axis))
+
+
+def _metrics(loss: Loss, predicted_N: jax.Array, batch: Batch) -> StepMetrics:
+    there_N = batch.row_N >= 0
+    return StepMetrics(*loss, (there_N & (predicted_N == batch.output_N)).sum(), there_N.sum())
 
 
 def _reading(model: GPT2, logits_RTV: jax.Array, hidden: dict, batch: Batch) -> Reading:

@@ -24,14 +24,14 @@ WIDTH = 8
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """As in the workers: the sums of t-SNE are reproducible on one thread only."""
+    """As in the workers. t-SNE and KMeans are reproducible only on one thread, where the order of sums is fixed."""
     with threadpool_limits(1):
         yield
 
 
 @pytest.fixture(scope="session")
 def states_of() -> Callable[..., HiddenStates]:
-    """Makes the states of a split: layer 0 has 5 distinct points, layer 1 clear clusters, the last a noisy mixture."""
+    """Makes states of a split: layer 0 has 5 distinct points, layer 1 clear clusters, the last a noisy mixture."""
 
     def make(split: str, run: str = "main", epoch: int = 0) -> HiddenStates:
         task, distribution, instruction, mapping = (
@@ -49,7 +49,7 @@ def states_of() -> Callable[..., HiddenStates]:
             "position": 7 + (5 * distribution + 3 * instruction) % 11,
             "original": np.where((task == 3) & (split != "validation"), 1, -1),  # task 3 was made from task 1
         }
-        centre = np.random.default_rng(7)  # the same for every split: neighbours are found across splits
+        centre = np.random.default_rng(7)  # the same for all splits, as neighbours are looked for in another split
         symbol_SD, distribution_SD, mapping_SD = (centre.standard_normal((size, WIDTH)) for size in (45, 8, 12))
         noise = np.random.default_rng([*split.encode(), epoch])
         noise_ND = noise.standard_normal((len(task), WIDTH))
@@ -96,7 +96,7 @@ def cells(spec: AnalysisSpec) -> list[Cell]:
 
 @pytest.fixture(scope="session")
 def rows_of(spec: AnalysisSpec) -> Callable[..., tuple[ScoreRow, ...]]:
-    """Makes whole rows of a cell with arbitrary values."""
+    """Makes all rows of a cell, with arbitrary values."""
 
     def make(cell: Cell, value: float = 0.5) -> tuple[ScoreRow, ...]:
         place = cell.run, cell.seed, cell.epoch, cell.step, cell.split, cell.layer
@@ -109,7 +109,7 @@ def rows_of(spec: AnalysisSpec) -> Callable[..., tuple[ScoreRow, ...]]:
 
 @pytest.fixture
 def place(tmp_path: Path, fill: Callable[..., HiddenStore]) -> Path:
-    """A work directory, as far as the analysis knows one."""
+    """The part of a work directory that the analysis uses."""
     fill(tmp_path / "hidden")
     return tmp_path
 
@@ -118,7 +118,7 @@ def place(tmp_path: Path, fill: Callable[..., HiddenStore]) -> Path:
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, fill: Callable[..., HiddenStore], spec: AnalysisSpec, cells: list[Cell]
 ) -> Path:
-    """A work directory where two workers scored all cells and nothing happened; hidden states are kept."""
+    """A work directory where two workers scored all cells without interruption. Hidden states are kept."""
     place = tmp_path_factory.mktemp("undisturbed")
     store, table = fill(place / "hidden"), ScoreTable(place / "scores.csv", spec)
     settings = dataclasses.replace(spec, workers=2, keep_hidden=True)

@@ -1,4 +1,4 @@
-"""Cells and their rows: exactly those expected, each recomputable."""
+"""Cells and their rows: all that are expected and no others, and each can be computed again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from clusterlm_jax.records import INSTRUMENTS, SPLITS, Cell, HiddenStates, UserE
 
 
 class Permuted:
-    """Hidden states read in another order of instances."""
+    """Reads hidden states with the instances in another order."""
 
     def __init__(self, store: HiddenStore) -> None:
         self._store = store
@@ -57,7 +57,7 @@ def test_the_cells_of_an_epoch() -> None:
     assert only_raw == [cell for cell in cells if cell.job == "raw"]
 
 
-def test_every_row_is_expected_and_every_expected_row_comes(
+def test_the_rows_are_exactly_those_expected(
     store: HiddenStore, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
 ) -> None:
     for cell, rows in SklearnBackend(spec, tmp_path).score(cells, store):
@@ -108,15 +108,15 @@ def test_the_keys_of_a_cell() -> None:
 
 
 @pytest.mark.parametrize("job", ["across", "probe"])
-def test_chance_and_control_are_no_null_draws(job: str) -> None:
-    """They are computed, or drawn once, whatever is asked of labels and null labels."""
+def test_chance_and_control_do_not_depend_on_null_draws(job: str) -> None:
+    """They are computed or drawn once, whatever labels and null labels are asked for."""
     few = AnalysisSpec(labels=("input",), null_draws=0)
     cell = Cell("main", 0, 0, 0, "validation", "1", job)
     assert keys_of(cell, few) == keys_of(cell, AnalysisSpec())
 
 
 @pytest.mark.parametrize("changed", [{"labels": ("input",)}, {"labels": ("task",), "null_draws": 0}])
-def test_whatever_is_asked_an_instrument_gives_its_keys(
+def test_an_instrument_gives_its_keys_for_all_settings(
     store: HiddenStore, tmp_path: Path, changed: dict[str, object]
 ) -> None:
     cells = cells_of("main", 0, 0, 0, SPLITS, ("1",), AnalysisSpec(jobs=INSTRUMENTS))
@@ -125,8 +125,8 @@ def test_whatever_is_asked_an_instrument_gives_its_keys(
         assert {(row.label, row.score) for row in rows} == keys_of(cell, spec)
 
 
-def test_every_instrument_has_a_reducer_and_scores_of_its_own() -> None:
-    """Breaks when a score is in two jobs: its rows would be looked for in the wrong one."""
+def test_every_instrument_has_a_reducer_and_its_own_scores() -> None:
+    """Breaks when two jobs have a score of the same name: its rows would be assigned to the wrong job."""
     assert tuple(INSTRUMENT_SCORES) == INSTRUMENTS
     scores = [score for own in INSTRUMENT_SCORES.values() for score in own]
     others = [*SCORES, *HARD_SCORES, "variance_share", *(score for _, score in KNN_KEYS)]
@@ -136,11 +136,13 @@ def test_every_instrument_has_a_reducer_and_scores_of_its_own() -> None:
     assert [job_of("none", "knn_percentage"), job_of("none", "f1"), job_of("tsne", "f1")] == ["knn", "raw", "tsne"]
 
 
-def test_a_probe_halves_the_distributions_alike_in_all_epochs_and_layers(
+def test_a_probe_uses_the_same_halves_in_all_epochs_and_layers(
     states_of: Callable[..., HiddenStates], fill: Callable[..., HiddenStore], tmp_path: Path
 ) -> None:
-    """The same states in two layers of two epochs score the same; of another seed, whose halves differ, they do not.
-    Breaks when the cell's name decides the halves: a curve over epochs would jump with them."""
+    """The same states score the same in two layers of two epochs, but not with another seed, whose halves differ.
+
+    Breaks when the cell's name decides the halves: a curve over epochs would jump with them.
+    """
     store, values = HiddenStore(tmp_path / "hidden"), {}
     for seed, epoch in ((0, 0), (0, 3), (1, 0)):
         for split in ("training", "validation"):
@@ -156,9 +158,11 @@ def test_a_probe_halves_the_distributions_alike_in_all_epochs_and_layers(
     assert values[1, 0, "1"] != first
 
 
-def test_instruments_know_the_task_of_states_that_hold_it(store: HiddenStore, tmp_path: Path) -> None:
-    """States of the task, then of the distribution alone, through the store. Breaks when an instrument is given other
-    labels than those of its states, or the training set in the place of the split."""
+def test_instruments_find_the_task_in_states_that_have_it(store: HiddenStore, tmp_path: Path) -> None:
+    """States of the task, then of the distribution only, are read through the store.
+
+    Breaks when an instrument gets labels of other states, or the training set instead of the split.
+    """
     spec = AnalysisSpec(kmeans_restarts=1, null_draws=2)
     values = {}
     for weight, label in enumerate(("distribution", "task")):
@@ -189,7 +193,7 @@ def test_instruments_know_the_task_of_states_that_hold_it(store: HiddenStore, tm
     assert values["distribution", "validation", "task", "probe_validation"] < 0.5
 
 
-def test_a_reducer_nobody_knows_is_named() -> None:
+def test_an_unknown_reducer_is_named() -> None:
     with pytest.raises(UserError, match="'umap'; allowed: none, tsne, input_removed"):
         job_of("umap", "f1")
 
@@ -197,7 +201,7 @@ def test_a_reducer_nobody_knows_is_named() -> None:
 def test_null_labels_do_not_depend_on_what_else_is_scored(
     store: HiddenStore, spec: AnalysisSpec, tmp_path: Path
 ) -> None:
-    """Breaks when labels share one generator: a null baseline would change with `eval.labels`."""
+    """Breaks when labels share one generator: a null baseline would then depend on `eval.labels`."""
     cell = Cell("main", 0, 0, 0, "validation", "final_norm", "raw")
     fewer = dataclasses.replace(spec, labels=("input", "task"))
     [(_, rows)] = SklearnBackend(fewer, tmp_path).score([cell], store)
@@ -210,8 +214,11 @@ def test_null_labels_do_not_depend_on_what_else_is_scored(
 def test_hard_examples_are_counted_in_the_clustering_by_task(
     states_of: Callable[..., HiddenStates], store: HiddenStore, tmp_path: Path
 ) -> None:
-    """States of their own task: all sit with it. Beside the original's: with neither, as one of four clusters holds all
-    of both. Breaks when another label's clustering is taken: eight clusters would tell the two apart."""
+    """With states of their own task, all hard examples are with it. With states near their original's, they are with
+    neither, because one of the four clusters has all instances of both tasks.
+
+    Breaks when the clustering of another label is used: eight clusters would separate the two tasks.
+    """
     states, cell = states_of("training_subset"), Cell("main", 0, 0, 0, "training_subset", "1", "raw")
     task_N, distribution_N = states.labels["task"], states.labels["distribution"]
     beside_N = np.where(task_N == 3, 1, np.where(distribution_N == 5, 4, task_N))
@@ -225,14 +232,12 @@ def test_hard_examples_are_counted_in_the_clustering_by_task(
 
 
 @pytest.mark.parametrize("missing", ["distribution", "mapping"])
-def test_columns_that_cannot_be_combined_are_left_as_they_are(
-    states_of: Callable[..., HiddenStates], missing: str
-) -> None:
+def test_columns_that_cannot_be_combined_are_unchanged(states_of: Callable[..., HiddenStates], missing: str) -> None:
     columns = {name: column for name, column in states_of("validation").labels.items() if name != missing}
     assert label_columns(columns) == columns
 
 
-def test_the_combined_label_tells_pairs_apart(states_of: Callable[..., HiddenStates]) -> None:
+def test_the_combined_label_has_a_value_for_each_pair(states_of: Callable[..., HiddenStates]) -> None:
     columns = states_of("validation").labels
     combined_N = label_columns(columns)["distribution_mapping"]
     pairs = list(zip(columns["distribution"].tolist(), columns["mapping"].tolist(), strict=True))
@@ -240,7 +245,7 @@ def test_the_combined_label_tells_pairs_apart(states_of: Callable[..., HiddenSta
     assert len(set(zip(combined_N.tolist(), pairs, strict=True))) == 24
 
 
-def test_labels_of_equal_number_share_a_clustering(
+def test_labels_with_equally_many_values_share_a_clustering(
     store: HiddenStore, spec: AnalysisSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """4 tasks, 8 distributions, 24 pairs, 12 mappings, 5 inputs, 5 outputs: five clusterings for six labels."""
@@ -252,7 +257,7 @@ def test_labels_of_equal_number_share_a_clustering(
 
 
 def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(store: HiddenStore, tmp_path: Path) -> None:
-    """Layer 1 has 24 far clusters, which KMeans finds whatever its start. Breaks when labels and states part."""
+    """Layer 1 has 24 clear clusters, which KMeans finds from any start. Breaks when labels and states do not match."""
     backend = SklearnBackend(AnalysisSpec(labels=("distribution_mapping",), null_draws=0), tmp_path)
     cell = Cell("main", 0, 0, 0, "validation", "1", "raw")
     [(_, rows)], [(_, permuted)] = backend.score([cell], store), backend.score([cell], Permuted(store))
@@ -261,7 +266,7 @@ def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(store: 
 
 
 def test_neighbours_are_looked_for_in_the_training_set(store: HiddenStore, tmp_path: Path) -> None:
-    """Layer 0 holds the input's embedding only, so 10 neighbours are the first 10 training instances of that input."""
+    """Layer 0 has only the input's embedding, so the neighbours are the first 10 training instances of that input."""
     backend = SklearnBackend(AnalysisSpec(), tmp_path)
     [(_, rows)] = backend.score([Cell("main", 0, 0, 0, "validation", "0", "knn")], store)
     query, reference = (store.labels("main", 0, 0, split) for split in ("validation", "training"))
@@ -273,7 +278,7 @@ def test_neighbours_are_looked_for_in_the_training_set(store: HiddenStore, tmp_p
     assert values["task", "knn_percentage"] == pytest.approx(np.mean(shares))
 
 
-def test_coordinates_are_kept_with_their_labels(store: HiddenStore, spec: AnalysisSpec, tmp_path: Path) -> None:
+def test_coordinates_are_saved_with_their_labels(store: HiddenStore, spec: AnalysisSpec, tmp_path: Path) -> None:
     list(SklearnBackend(spec, tmp_path).score([Cell("main", 0, 0, 0, "validation", "0", "tsne")], store))
     [path] = tmp_path.glob("main/**/*.npz")
     kept = np.load(path)

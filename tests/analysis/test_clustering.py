@@ -1,4 +1,4 @@
-"""KMeans and t-SNE: the paper's settings, reproducible from the cell's name, quiet where points coincide."""
+"""KMeans and t-SNE: the paper's settings, reproducible seeds, and points that coincide."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def points(instances: int = 80, width: int = 8) -> np.ndarray:
 
 
 def duplicated(distinct: int) -> np.ndarray:
-    """80 points, `distinct` of them different."""
+    """80 points, of which `distinct` are different."""
     return points(distinct)[np.arange(80) % distinct]
 
 
 def test_the_seed_is_that_of_the_name_in_every_process_and_version() -> None:
-    """Breaks when the seed is derived otherwise: rows of earlier runs could no longer be recomputed."""
+    """Breaks when seeds are derived in another way: rows of earlier runs could not be computed again."""
     assert seed_of("main/seed=0/epoch=0/validation/layer=1/raw") == 4039851558
     assert len({seed_of(f"main/seed=0/epoch={epoch}/validation/layer=1/raw") for epoch in range(200)}) == 200
 
@@ -39,20 +39,20 @@ def test_tsne_has_the_settings_of_table_5() -> None:
     np.testing.assert_array_equal(tsne(points(), 5, SPEC), expected.fit_transform(points()))
 
 
-def test_the_same_seed_gives_the_same_and_another_another() -> None:
+def test_equal_seeds_give_equal_clusters_and_other_seeds_others() -> None:
     same, other = kmeans(points(), 9, 1, SPEC), kmeans(points(), 9, 2, SPEC)
     np.testing.assert_array_equal(same, kmeans(points(), 9, 1, SPEC))
     assert not np.array_equal(same, other)
 
 
-def test_fewer_distinct_points_than_clusters_is_no_warning() -> None:
+def test_fewer_distinct_points_than_clusters_give_no_warning() -> None:
     """Warnings are errors here; layer 0 has at most 25 distinct points for 160 labels."""
     clusters = kmeans(duplicated(7), 20, 0, SPEC)
     assert len(np.unique(clusters)) == 7
     assert all(len(np.unique(clusters[np.arange(80) % 7 == point])) == 1 for point in range(7))
 
 
-def test_other_warnings_of_kmeans_are_heard() -> None:
+def test_other_warnings_of_kmeans_are_shown() -> None:
     with pytest.raises(ValueError, match="NaN"):
         kmeans(np.full((20, 3), np.nan, np.float32), 2, 0, SPEC)
 
@@ -65,7 +65,7 @@ def test_tsne_of_coinciding_points(distinct: int) -> None:
 
 
 def test_tsne_of_one_point() -> None:
-    """The embedding of a token that all instances share: nothing to lay out, and no division by its zero spread."""
+    """As the embedding of a token that all instances share. Breaks when its zero spread is divided by."""
     coordinates_N3 = tsne(duplicated(1), 0, SPEC)
     np.testing.assert_array_equal(coordinates_N3, np.zeros((80, 3)))
     assert set(kmeans(coordinates_N3, 5, 0, SPEC)) == {0}
@@ -78,13 +78,13 @@ def test_components_beyond_barnes_hut() -> None:
 @pytest.mark.parametrize(
     ("hidden_ND", "message"), [(points(10), "tsne_perplexity is 10.0.*10 instances"), (points(80, 2), "width 2")]
 )
-def test_too_little_for_tsne_is_refused(hidden_ND: np.ndarray, message: str) -> None:
+def test_too_few_instances_or_dimensions_for_tsne_are_refused(hidden_ND: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tsne(hidden_ND, 0, SPEC)
 
 
 def test_centroids_are_the_means_of_their_points_and_the_nearest_to_them(rng):
-    """KMeans has come to rest: each point's own centroid is the nearest; a mean over other points would not be."""
+    """KMeans has converged, so the centroid of a point's cluster is its nearest one. Other means would not be."""
     points_ND = np.concatenate([rng.normal(size=(30, 5)) + 6 * np.eye(5)[place] for place in range(4)])
     centroid_KD, cluster_N = centroids(points_ND.astype(np.float32), 4, 0, AnalysisSpec())
     assert sorted(np.bincount(cluster_N)) == [30] * 4
@@ -94,7 +94,7 @@ def test_centroids_are_the_means_of_their_points_and_the_nearest_to_them(rng):
 
 
 def test_fewer_distinct_points_have_fewer_centroids():
-    """As at layer 0: an empty cluster has no mean."""
+    """As at layer 0. An empty cluster has no mean."""
     points_ND = np.repeat(np.eye(3, dtype=np.float32), 5, axis=0)
     centroid_KD, _ = centroids(points_ND, 6, 0, AnalysisSpec())
     np.testing.assert_array_equal(np.sort(centroid_KD, axis=0), np.sort(np.eye(3), axis=0))

@@ -1,4 +1,4 @@
-"""The evaluator: the rows of a direct call, whatever happens to its workers in between."""
+"""The evaluator gives the rows of a direct call to the backend, whatever happens to its workers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluator_at(place: Path, spec: AnalysisSpec) -> Evaluator:
 
 
 def rows_at(place: Path, cells: list[Cell] | None = None) -> list[tuple]:
-    """The rows of a table, sorted: all, or those of some cells."""
+    """The sorted rows of a table: all, or those of some cells."""
     wanted = cells and {(cell.split, cell.layer, cell.job) for cell in cells}
     return sorted(
         dataclasses.astuple(row)
@@ -45,7 +45,7 @@ def rows_at(place: Path, cells: list[Cell] | None = None) -> list[tuple]:
 
 @pytest.fixture
 def some(cells: list[Cell]) -> list[Cell]:
-    """18 of the cells, two of every job: enough where real workers score them."""
+    """18 of the cells, two of every job: enough for tests with real workers."""
     return [cell for cell in cells if cell.split == "validation" and cell.layer != "final_norm"]
 
 
@@ -55,7 +55,7 @@ def has_states(place: Path, epoch: int = 0) -> bool:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_running() -> Iterator[None]:
-    """No thread outlives the evaluator of a test, nor any process a worker of it."""
+    """Checks after each test that no thread and no worker process of an evaluator is left."""
     threads, hired, construct = set(threading.enumerate()), [], Worker.__init__
 
     def remember(worker: Worker, *settings) -> None:
@@ -71,7 +71,7 @@ def nothing_is_left_running() -> Iterator[None]:
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch, rows_of: Callable[..., tuple[ScoreRow, ...]]) -> type:
-    """Workers that answer at once, or when `gate` opens: for what is not about processes."""
+    """Workers in this process that answer at once or when `gate` opens, for tests that need no real processes."""
 
     class InProcess:
         gate = threading.Event()
@@ -107,10 +107,10 @@ def process_of(evaluator: Evaluator) -> subprocess.Popen:
     return worker._process
 
 
-def test_rows_are_those_of_the_backend_called_directly(
+def test_rows_equal_those_of_a_direct_call(
     undisturbed: Path, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
 ) -> None:
-    """To the last bit. Breaks when a worker has other settings, another seed or more threads."""
+    """To the last bit. Breaks when a worker has other settings, another seed, or more threads."""
     direct = SklearnBackend(spec, tmp_path).score(cells, HiddenStore(undisturbed / "hidden"))
     assert rows_at(undisturbed) == sorted(dataclasses.astuple(row) for _, rows in direct for row in rows)
 
@@ -118,7 +118,7 @@ def test_rows_are_those_of_the_backend_called_directly(
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(
     place: Path, undisturbed: Path, spec: AnalysisSpec, some: list[Cell], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Killed twice: in the middle of a cell, whose answer never comes, and idle, where the next finds no reader."""
+    """Killed in the middle of a cell, whose answer then never comes, and killed while idle, before the next cell."""
     caplog.set_level(logging.WARNING)
     with evaluator_at(place, dataclasses.replace(spec, keep_hidden=True)) as evaluator:
         evaluator.submit(some[:6])
@@ -135,7 +135,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(
     assert rows_at(place) == rows_at(undisturbed, some)
 
 
-def test_closing_in_mid_work_leaves_the_rest_to_the_next(
+def test_closing_early_leaves_the_rest_to_the_next_evaluator(
     place: Path, undisturbed: Path, spec: AnalysisSpec, some: list[Cell]
 ) -> None:
     with evaluator_at(place, spec) as first:
@@ -151,19 +151,19 @@ def test_closing_in_mid_work_leaves_the_rest_to_the_next(
     assert not has_states(place)
 
 
-def test_a_worker_that_always_dies_ends_in_words(
+def test_a_worker_that_always_dies_gives_a_user_error(
     place: Path, spec: AnalysisSpec, cells: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with evaluator_at(place, dataclasses.replace(spec, retries=1)) as evaluator:
+    with evaluator_at(place, spec) as evaluator:
         evaluator.submit(cells[:1])
-        with pytest.raises(UserError, match=f"{cells[0].name} lost its worker 2 times"):
+        with pytest.raises(UserError, match=f"{cells[0].name} lost its worker 3 times"):
             evaluator.drain()
         with pytest.raises(UserError, match="lost its worker"):
             evaluator.submit(cells)
 
 
-def test_damaged_states_end_in_words(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
+def test_damaged_states_give_a_user_error(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
     (place / "hidden/main/seed=0/epoch=0000/training_subset/0.npy").write_bytes(b"\x93NUMPY")
     with evaluator_at(place, spec) as evaluator:
         evaluator.submit(cells[:1])
@@ -172,7 +172,7 @@ def test_damaged_states_end_in_words(place: Path, spec: AnalysisSpec, cells: lis
     assert has_states(place)
 
 
-def test_what_nobody_foresaw_is_raised_and_not_waited_for(
+def test_an_unexpected_error_is_raised_at_once(
     place: Path, spec: AnalysisSpec, cells: list[Cell], in_process: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_) -> None:
@@ -185,7 +185,7 @@ def test_what_nobody_foresaw_is_raised_and_not_waited_for(
             evaluator.drain()
 
 
-def test_done_cells_are_skipped_and_no_worker_is_hired_for_them(
+def test_done_cells_are_skipped_and_start_no_worker(
     undisturbed: Path, spec: AnalysisSpec, cells: list[Cell], in_process: type
 ) -> None:
     before = (undisturbed / "scores.csv").read_bytes()
@@ -197,10 +197,10 @@ def test_done_cells_are_skipped_and_no_worker_is_hired_for_them(
     assert has_states(undisturbed)
 
 
-def test_states_go_with_the_last_of_their_cells(
+def test_states_are_deleted_with_the_last_of_their_cells(
     tmp_path: Path, fill: Fill, spec: AnalysisSpec, cells: list[Cell], in_process: type
 ) -> None:
-    """Those of another epoch, still unscored, stay; submitting a cell twice is once."""
+    """States of another epoch with unscored cells stay. A cell that is submitted twice is scored once."""
     fill(tmp_path / "hidden", (0, 1))
     told = []
     with evaluator_at(tmp_path, spec) as evaluator:
@@ -214,10 +214,10 @@ def test_states_go_with_the_last_of_their_cells(
     assert [has_states(tmp_path, epoch) for epoch in (0, 1)] == [False, True]
 
 
-def test_states_with_nothing_left_to_score_go_on_submission(
+def test_states_with_nothing_left_to_score_are_deleted_on_submission(
     place: Path, fill: Fill, spec: AnalysisSpec, cells: list[Cell], in_process: type
 ) -> None:
-    """A kill between the last row and the deletion."""
+    """As after a process was killed between writing the last row and deleting the states."""
     with evaluator_at(place, spec) as evaluator:
         evaluator.submit(cells)
         evaluator.drain()
@@ -227,19 +227,19 @@ def test_states_with_nothing_left_to_score_go_on_submission(
         assert not has_states(place)
 
 
-def test_cells_whose_states_are_gone_are_refused(place: Path, spec: AnalysisSpec, in_process: type) -> None:
+def test_cells_whose_states_were_deleted_are_refused(place: Path, spec: AnalysisSpec, in_process: type) -> None:
     cell = Cell("main", 0, 3, 30, "validation", "1", "raw")
     with (
         evaluator_at(place, spec) as evaluator,
-        pytest.raises(UserError, match=f"{cell.name} .* hidden states are gone"),
+        pytest.raises(UserError, match=f"{cell.name} .* hidden states were deleted"),
     ):
         evaluator.submit([cell])
 
 
-def test_submission_waits_at_the_bound_and_goes_on(
+def test_submission_waits_while_the_queue_is_full(
     place: Path, spec: AnalysisSpec, cells: list[Cell], in_process: type
 ) -> None:
-    """One cell is being scored and two wait: the fourth has to. Breaks when training could run ahead without end."""
+    """One cell is being scored and two are queued, so the fourth waits. Breaks when training can run ahead for ever."""
     in_process.gate.clear()
     with evaluator_at(place, dataclasses.replace(spec, queue=2)) as evaluator:
         evaluator.submit(cells[:3])

@@ -1,4 +1,4 @@
-"""Hidden states at rest: they come back layer by layer, half-written ones never."""
+"""Hidden states on disk: they are read layer by layer, and half-written ones are never read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACE = "main/seed=0/epoch=0000/validation"
 
 
 @pytest.mark.parametrize("run", ["main", "null/untrained", "mlp_switch/examples=2"])
-def test_states_come_back_layer_by_layer(tmp_path: Path, states_of: Make, run: str) -> None:
+def test_states_are_read_back_layer_by_layer(tmp_path: Path, states_of: Make, run: str) -> None:
     store, states = HiddenStore(tmp_path), states_of("validation", run, 12)
     store.save(states)
     for layer, hidden_ND in zip(states.layers, states.hidden_LND, strict=True):
@@ -40,8 +40,8 @@ def test_saving_again_replaces(tmp_path: Path, states_of: Make) -> None:
     np.testing.assert_array_equal(store.layer("main", 0, 0, "validation", "1"), states.hidden_LND[1] + 1)
 
 
-def test_only_the_owner_clears_what_a_kill_left(tmp_path: Path, states_of: Make) -> None:
-    """Breaks when a reader clears too: a worker would remove what the main process is just writing."""
+def test_only_the_owner_deletes_half_written_states(tmp_path: Path, states_of: Make) -> None:
+    """Breaks when a reader deletes them, too: a worker would delete what the main process is just writing."""
     HiddenStore(tmp_path).save(states_of("validation", "null/untrained"))
     leftover = tmp_path / "null/untrained/seed=0/epoch=0000/.training.tmp"
     leftover.mkdir()
@@ -53,7 +53,7 @@ def test_only_the_owner_clears_what_a_kill_left(tmp_path: Path, states_of: Make)
     HiddenStore(tmp_path / "not there yet", owner=True)
 
 
-def test_what_a_kill_left_is_no_part_of_what_is_saved_next(tmp_path: Path, states_of: Make) -> None:
+def test_half_written_states_do_not_mix_with_what_is_saved_next(tmp_path: Path, states_of: Make) -> None:
     leftover = tmp_path / "main/seed=0/epoch=0000/.validation.tmp"
     leftover.mkdir(parents=True)
     (leftover / "1.npy").write_bytes(b"half")
@@ -84,7 +84,7 @@ def test_a_missing_file_is_named(store: HiddenStore) -> None:
         store.labels("main", 0, 0, "test")
 
 
-def test_delete_takes_an_epoch_with_all_its_splits(tmp_path: Path, fill: Callable[..., HiddenStore]) -> None:
+def test_delete_removes_all_splits_of_an_epoch(tmp_path: Path, fill: Callable[..., HiddenStore]) -> None:
     store = fill(tmp_path, (0, 1))
     store.delete("main", 0, 0)
     store.delete("main", 0, 5)  # nothing there: no error
@@ -92,7 +92,7 @@ def test_delete_takes_an_epoch_with_all_its_splits(tmp_path: Path, fill: Callabl
 
 
 def test_drop_after(tmp_path: Path, fill: Callable[..., HiddenStore]) -> None:
-    """Numbers are compared, not names; other runs stay."""
+    """Epochs are compared as numbers, not as names. Other runs stay."""
     store = fill(tmp_path, (2, 10, 10000))
     fill(tmp_path, (10,), "other")
     store.drop_after("main", 0, 2)
@@ -101,8 +101,8 @@ def test_drop_after(tmp_path: Path, fill: Callable[..., HiddenStore]) -> None:
     store.drop_after("nobody", 0, -1)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, states_of: Make) -> None:
-    """Arrays beyond the buffer of a file: the error numpy raises for them has no number and no name."""
+def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path: Path, states_of: Make) -> None:
+    """With arrays larger than a file's buffer: numpy's error for them has no errno and no message."""
     states = states_of("validation")
     states = dataclasses.replace(states, hidden_LND=np.tile(states.hidden_LND, (1, 1, 50)))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -128,8 +128,8 @@ def halves(states: HiddenStates) -> list[HiddenStates]:
     ]
 
 
-def test_shards_are_the_states_once_they_are_complete(tmp_path: Path, states_of: Make) -> None:
-    """A reader sees nothing of them before; a process that takes over sees how many there are."""
+def test_shards_become_the_states_when_they_are_complete(tmp_path: Path, states_of: Make) -> None:
+    """Before that, a reader sees no states, and a process that resumes sees how many shards there are."""
     states = states_of("validation")
     for number, part in enumerate(halves(states)):
         store = HiddenStore(tmp_path, owner=True)

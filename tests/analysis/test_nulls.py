@@ -1,4 +1,4 @@
-"""Null labels: as many of each value as the label they imitate, and nothing else of it."""
+"""Null labels keep the counts of the label they imitate, and nothing else of it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from clusterlm_jax.analysis.nulls import (
 from clusterlm_jax.analysis.scores import score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
 
-TASK_G = np.array([0, 0, 0, 1, 2, 2, 5])  # of seven distributions
+TASK_G = np.array([0, 0, 0, 1, 2, 2, 5])  # the tasks of seven distributions
 SIZE_G = np.array([6, 9, 12, 15, 6, 9, 12])
 
 
 def columns(order_seed: int = 0, sizes: np.ndarray = SIZE_G) -> dict[str, np.ndarray]:
-    """Instances of the seven distributions, 3 mappings each, in a random order."""
+    """Instances of the seven distributions, with 3 mappings each, in random order."""
     distribution_N = np.random.default_rng(order_seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     return {
         "task": TASK_G[distribution_N],
@@ -52,14 +52,16 @@ def test_regrouping_keeps_distributions_whole_and_their_number_in_every_task(rng
         assert Counter(task for _, task in pairs) == Counter(TASK_G.tolist())
 
 
-def test_every_regrouping_is_as_likely(rng: np.random.Generator) -> None:
-    """Of three distributions one is alone in its task: each in a third of 900 draws, give or take 4 deviations of 14.
-    Breaks when a distribution stays with its task more often than by chance."""
+def test_all_regroupings_are_equally_likely(rng: np.random.Generator) -> None:
+    """One of three distributions is alone in its task: each of them in 300 of 900 draws, within 4 deviations of 14.
+
+    Breaks when a distribution stays with its task more often than by chance.
+    """
     alone = Counter(int(np.flatnonzero(regrouped(np.array([0, 0, 1]), np.arange(3), rng) == 1)[0]) for _ in range(900))
     assert [alone[distribution] for distribution in range(3)] == pytest.approx([300] * 3, abs=57)
 
 
-def test_regrouping_only_renames_tasks_of_one_distribution_each(rng: np.random.Generator) -> None:
+def test_regrouping_tasks_of_one_distribution_each_only_renames_them(rng: np.random.Generator) -> None:
     distribution_N = columns()["distribution"]
     null_N = regrouped(distribution_N + 3, distribution_N, rng)
     assert score_all(distribution_N, null_N, ("ari",)) == {"ari": 1}
@@ -68,7 +70,7 @@ def test_regrouping_only_renames_tasks_of_one_distribution_each(rng: np.random.G
 
 @pytest.mark.parametrize("null", NULL_LABELS)
 def test_chance_adjusted_scores_of_shuffled_labels_are_near_zero(null: str, rng: np.random.Generator) -> None:
-    """Against the clustering that is the label itself. Regrouped tasks keep what distributions tell: well above."""
+    """The label itself is the clustering. Regrouped tasks keep distributions whole, so they score above zero."""
     labels = columns()
     values = null_scores(null, labels, labels[NULL_LABELS[null]], 100, rng)
     assert values.keys() == set(NULL_SCORES)
@@ -80,9 +82,11 @@ def test_chance_adjusted_scores_of_shuffled_labels_are_near_zero(null: str, rng:
         assert values["ami"] == pytest.approx(0, abs=0.02)
 
 
-def test_clusters_of_mere_surface_score_the_same_for_tasks_and_for_regrouped_tasks(rng: np.random.Generator) -> None:
-    """Clusters of random distributions: over 300 of them the task scores, on average, what its null does. Breaks when
-    the null is another than exchanging distributions."""
+def test_clusters_of_distributions_score_the_same_for_tasks_and_for_regrouped_tasks(rng: np.random.Generator) -> None:
+    """For 300 random clusterings of whole distributions, the task and its null score the same on average.
+
+    Breaks when the null label does anything but exchange distributions.
+    """
     labels = columns(sizes=np.full(7, 9))
     of_task, of_null = [], []
     for _ in range(300):
@@ -102,8 +106,8 @@ def test_scores_are_means_over_the_draws() -> None:
     assert values == {name: pytest.approx(sum(by_name[name] for by_name in draws) / 3) for name in NULL_SCORES}
 
 
-def test_neighbours_share_one_dealing_of_distributions(rng: np.random.Generator) -> None:
-    """Queries have only the distributions of tasks 0 and 2, references all. Breaks when each side is dealt alone."""
+def test_queries_and_references_share_one_regrouping(rng: np.random.Generator) -> None:
+    """Queries have only distributions of tasks 0 and 2, references have all. Breaks when each is regrouped alone."""
     references = columns()
     queries = {name: column[np.isin(references["task"], (0, 2))] for name, column in references.items()}
     for _ in range(20):
@@ -114,24 +118,24 @@ def test_neighbours_share_one_dealing_of_distributions(rng: np.random.Generator)
         assert task_Q.tolist() == [of_distribution[name] for name in queries["distribution"].tolist()]
 
 
-def test_shuffled_neighbours_agree_as_often_as_their_task_is_frequent(rng: np.random.Generator) -> None:
-    """Whoever the neighbours are: 100 draws, compared with the frequencies."""
+def test_shuffled_neighbours_agree_as_often_as_the_task_is_frequent(rng: np.random.Generator) -> None:
+    """Whatever the neighbours are. The mean of 100 draws is compared with the frequencies."""
     references = columns()
     queries = {"task": np.array([0, 1, 1, 2, 5]), "distribution": np.array([10, 13, 13, 14, 16])}
-    index_QK = np.arange(50).reshape(5, 10)
+    index_QP = np.arange(50).reshape(5, 10)
     expected = np.mean([(references["task"] == task).mean() for task in queries["task"]])
-    share = null_task_share("shuffled_task", index_QK, queries, references, 100, rng)
+    share = null_task_share("shuffled_task", index_QP, queries, references, 100, rng)
     assert share == pytest.approx(expected, abs=0.02)
 
 
-def test_neighbours_of_the_same_distribution_agree_however_it_is_dealt(rng: np.random.Generator) -> None:
+def test_neighbours_of_the_same_distribution_agree_in_every_regrouping(rng: np.random.Generator) -> None:
     references = columns()
     queries = {name: references[name][:20] for name in ("task", "distribution")}
-    index_QK = np.stack([np.flatnonzero(references["distribution"] == d)[:5] for d in queries["distribution"]])
-    assert null_task_share("regrouped_task", index_QK, queries, references, 5, rng) == 1
+    index_QP = np.stack([np.flatnonzero(references["distribution"] == d)[:5] for d in queries["distribution"]])
+    assert null_task_share("regrouped_task", index_QP, queries, references, 5, rng) == 1
 
 
-def test_null_labels_are_scored_where_their_label_is() -> None:
+def test_null_labels_are_scored_if_their_label_is() -> None:
     assert nulls_of(AnalysisSpec()) == NULL_LABELS
     assert set(nulls_of(AnalysisSpec(labels=("mapping", "task")))) == {"shuffled_task", "regrouped_task"}
     assert set(nulls_of(AnalysisSpec(labels=("distribution",)))) == {"shuffled_distribution"}

@@ -1,4 +1,4 @@
-"""Rows recomputed from the saved hidden states by plain scikit-learn calls, as a sceptic would."""
+"""Rows are computed again from the saved hidden states by plain calls of scikit-learn and scipy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from clusterlm_jax.analysis.table import read_rows
 def test_plain_scikit_learn_calls_on_saved_states_give_the_rows(
     undisturbed: Path, job: str, split: str, layer: str
 ) -> None:
-    """Exactly, with the documented settings and the seed of the cell's name, from the files alone."""
+    """Exactly equal, from the files alone, with the documented settings and the seed of the cell's name."""
     saved = undisturbed / "hidden/main/seed=0/epoch=0000" / split
     points, labels = np.load(saved / f"{layer}.npy"), dict(np.load(saved / "labels.npz"))
     labels["distribution_mapping"] = labels["distribution"] * 1000 + labels["mapping"]
@@ -52,9 +52,11 @@ def _kmeans(points: np.ndarray, k: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("split", ["training_subset", "validation"])
-def test_null_labels_dealt_by_hand_give_the_rows(undisturbed: Path, split: str) -> None:
-    """Two draws each, from the generator of the null label's name. Breaks when a process draws otherwise, or when the
-    clustering is not that of the label imitated."""
+def test_null_labels_drawn_by_hand_give_the_rows(undisturbed: Path, split: str) -> None:
+    """Two draws each, from the generator of the null label's name.
+
+    Breaks when another process draws differently, or when the clustering is not that of the imitated label.
+    """
     saved, cell = undisturbed / "hidden/main/seed=0/epoch=0000" / split, f"main/seed=0/epoch=0/{split}/layer=1/raw"
     points, labels = np.load(saved / "1.npy"), dict(np.load(saved / "labels.npz"))
     rows = [row for row in read_rows(undisturbed / "scores.csv") if (row.split, row.layer) == (split, "1")]
@@ -67,8 +69,8 @@ def test_null_labels_dealt_by_hand_give_the_rows(undisturbed: Path, split: str) 
     task_of = dict(sorted(zip(labels["distribution"].tolist(), labels["task"].tolist(), strict=True)))
     clusters, rng, scores = _kmeans(points, 4, _seed(cell)), np.random.default_rng(_seed(f"{cell}/regrouped_task")), []
     for _ in range(2):
-        dealt = dict(zip(task_of, rng.permutation(list(task_of.values())), strict=True))
-        null = [dealt[distribution] for distribution in labels["distribution"].tolist()]
+        regrouped = dict(zip(task_of, rng.permutation(list(task_of.values())), strict=True))
+        null = [regrouped[distribution] for distribution in labels["distribution"].tolist()]
         scores.append(adjusted_mutual_info_score(null, clusters))
     assert values["regrouped_task", "ami"] == pytest.approx(sum(scores) / 2)
 
@@ -83,8 +85,8 @@ def test_plain_scikit_learn_neighbours_of_saved_states_give_the_rows(undisturbed
     saved = undisturbed / "hidden/main/seed=0/epoch=0000"
     reference, query = (dict(np.load(saved / split / "labels.npz")) for split in ("training", "validation"))
     neighbours = NearestNeighbors(n_neighbors=10, p=2).fit(np.load(saved / "training/1.npy"))
-    index_QK = neighbours.kneighbors(np.load(saved / "validation/1.npy"), return_distance=False)
-    share = (reference["task"][index_QK] == query["task"][:, None]).mean()
+    index_QP = neighbours.kneighbors(np.load(saved / "validation/1.npy"), return_distance=False)
+    share = (reference["task"][index_QP] == query["task"][:, None]).mean()
     values = {
         row.label: row.value
         for row in read_rows(undisturbed / "scores.csv")
@@ -92,12 +94,12 @@ def test_plain_scikit_learn_neighbours_of_saved_states_give_the_rows(undisturbed
     }
     assert values["task"] == share
     rng = np.random.default_rng(_seed("main/seed=0/epoch=0/validation/layer=1/knn/shuffled_task"))
-    dealt = [(rng.permutation(reference["task"])[index_QK] == query["task"][:, None]).mean() for _ in range(2)]
-    assert values["shuffled_task"] == pytest.approx(sum(dealt) / 2)
+    shares = [(rng.permutation(reference["task"])[index_QP] == query["task"][:, None]).mean() for _ in range(2)]
+    assert values["shuffled_task"] == pytest.approx(sum(shares) / 2)
 
 
 def _values(undisturbed: Path, split: str, layer: str) -> dict[tuple[str, str], float]:
-    """The raw values of a layer of the table, by label and score."""
+    """The values of a layer in the table, without reducer, by (label, score)."""
     return {
         (row.label, row.score): row.value
         for row in read_rows(undisturbed / "scores.csv")
@@ -107,7 +109,7 @@ def _values(undisturbed: Path, split: str, layer: str) -> dict[tuple[str, str], 
 
 @pytest.mark.parametrize("split", ["training_subset", "validation"])
 def test_neighbours_across_distributions_of_saved_states_give_the_rows(undisturbed: Path, split: str) -> None:
-    """One sorted list of distances for each instance, at a layer without ties."""
+    """From one sorted list of distances per instance, at a layer without ties."""
     saved = undisturbed / "hidden/main/seed=0/epoch=0000"
     reference, query = (dict(np.load(saved / name / "labels.npz")) for name in ("training", split))
     points, queries = np.load(saved / "training/1.npy"), np.load(saved / split / "1.npy")
@@ -124,7 +126,7 @@ def test_neighbours_across_distributions_of_saved_states_give_the_rows(undisturb
 
 @pytest.mark.parametrize("layer", ["1", "final_norm"])
 def test_probes_fitted_to_saved_states_give_the_rows(undisturbed: Path, layer: str) -> None:
-    """Every task has two distributions; the generator of the seed says which one is learnt first."""
+    """Every task has two distributions. The generator of the seed decides which one is learned first."""
     saved = undisturbed / "hidden/main/seed=0/epoch=0000"
     reference, query = (dict(np.load(saved / split / "labels.npz")) for split in ("training", "validation"))
     points, queries = (np.load(saved / split / f"{layer}.npy") for split in ("training", "validation"))
@@ -143,7 +145,7 @@ def test_probes_fitted_to_saved_states_give_the_rows(undisturbed: Path, layer: s
 
 @pytest.mark.parametrize("split", ["training_subset", "validation"])
 def test_silhouettes_and_cuts_of_saved_states_give_the_rows(undisturbed: Path, split: str) -> None:
-    """scikit-learn's silhouette of the coordinates; scipy's clusters at the number the table gives."""
+    """From scikit-learn's silhouette of the states, and scipy's clusters at the number of clusters in the table."""
     saved, values = undisturbed / "hidden/main/seed=0/epoch=0000" / split, _values(undisturbed, split, "1")
     points, labels = np.load(saved / "1.npy"), dict(np.load(saved / "labels.npz"))
     labels["distribution_mapping"] = labels["distribution"] * 1000 + labels["mapping"]
@@ -156,7 +158,7 @@ def test_silhouettes_and_cuts_of_saved_states_give_the_rows(undisturbed: Path, s
 
 @pytest.mark.parametrize("split", ["training_subset", "validation"])
 def test_clusters_within_inputs_of_saved_states_give_the_rows(undisturbed: Path, split: str) -> None:
-    """Seeded by the input's token id in the cell's name."""
+    """The seed comes from the cell's name and the input's token id."""
     saved, cell = (
         undisturbed / "hidden/main/seed=0/epoch=0000" / split,
         f"main/seed=0/epoch=0/{split}/layer=1/within_input",

@@ -1,4 +1,4 @@
-"""Scores against definitions spelt out in loops, and properties that every score of the registry has."""
+"""Scores compared with their definitions written as loops, and properties that every score has."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def f1_of(true: set[int], predicted: set[int]) -> Fraction:
 
 
 def f1(classes: Labels, clusters: Labels) -> Fraction:
-    """All one-to-one matchings are tried; dummies stand for classes or clusters left over."""
+    """Tries all one-to-one matchings; dummies stand for classes or clusters without a partner."""
     class_names, cluster_names = sorted(set(classes)), sorted(set(clusters))
     cluster_names += [-1] * (len(class_names) - len(cluster_names))
     best = max(
@@ -71,7 +71,7 @@ def f1_max_overlap(classes: Labels, clusters: Labels) -> Fraction:
 
 
 def pair_counts(classes: Labels, clusters: Labels) -> tuple[int, int, int, int]:
-    """Pairs together in both, in a class, in a cluster, and all."""
+    """Numbers of pairs: together in both, in a class, in a cluster, and all pairs."""
     pairs = list(itertools.combinations(range(len(classes)), 2))
     same_class = {(i, j) for i, j in pairs if classes[i] == classes[j]}
     same_cluster = {(i, j) for i, j in pairs if clusters[i] == clusters[j]}
@@ -114,7 +114,7 @@ def information(classes: Labels, clusters: Labels) -> float:
 
 
 def ami(classes: Labels, clusters: Labels) -> float:
-    """The expectation under chance is the mean over every order of the clusters."""
+    """The expectation by chance is the mean over all permutations of the clusters."""
     by_chance = np.mean([information(classes, order) for order in itertools.permutations(clusters)])
     most = (entropy(classes) + entropy(clusters)) / 2
     return (information(classes, clusters) - by_chance) / (most - by_chance)
@@ -127,7 +127,7 @@ DEFINITIONS = (f1, f1_majority, f1_max_overlap, f1_pairwise, f1_bcubed, purity)
 @few
 @given(LABELINGS)
 def test_scores_follow_their_definitions(definition: Callable, labelings: tuple[Labels, Labels]) -> None:
-    """Breaks when a score confuses classes with clusters, weights instead of averaging, or settles a tie by order."""
+    """Breaks when a score confuses classes with clusters, uses wrong weights, or settles a tie by order."""
     assert score(definition.__name__, *labelings) == pytest.approx(float(definition(*labelings)), abs=1e-12)
 
 
@@ -145,10 +145,13 @@ def test_chance_adjusted_scores_follow_their_definitions(definition: Callable, s
 @few
 @given(LABELINGS)
 def test_pairwise_f1_is_ari_moved_towards_the_chance_of_pairs(labelings: tuple[Labels, Labels]) -> None:
-    """F = ARI + (1 - ARI) H, H the harmonic mean of pair fractions (SPEC 3): what rules pairwise F1 out for table 1."""
+    """F = ARI + (1 - ARI) H, where H is the harmonic mean of the fractions of pairs together in classes and clusters.
+
+    So pairwise F1 cannot be the F1 of table 1.
+    """
     _, same_class, same_cluster, pairs = pair_counts(*labelings)
     if same_class + same_cluster in (0, 2 * pairs):
-        return  # ARI is 0 / 0 there, and 1 by agreement
+        return  # ARI is 0 / 0 there, and 1 by convention
     fraction = Fraction(2 * same_class * same_cluster, pairs * (same_class + same_cluster))
     adjusted = score("ari", *labelings)
     assert score("f1_pairwise", *labelings) == pytest.approx(adjusted + (1 - adjusted) * float(fraction), abs=1e-12)
@@ -212,11 +215,11 @@ def test_two_classes_of_three_by_hand(clusters: Labels, expected: dict[str, floa
 
 
 def test_a_tie_between_matchings_goes_to_the_better_f1() -> None:
-    """The table [[2, 1], [1, 0]]: two instances match either way, with F1 2/3 and 0, or 1/2 and 1/2."""
+    """Table [[2, 1], [1, 0]]: both matchings match two instances; their F1 are 2/3 and 0, or 1/2 and 1/2."""
     assert score("f1", [0, 0, 0, 1], [0, 0, 1, 0]) == pytest.approx(1 / 2)
     assert score("f1", [1, 1, 1, 0], [1, 1, 0, 1]) == pytest.approx(1 / 2)
 
 
 def test_matched_instances_come_before_f1() -> None:
-    """The table [[4, 2], [1, 0]]: four instances with F1 8/11 and 0, or three with the better 1/2 and 1/3."""
+    """Table [[4, 2], [1, 0]]: four matched instances with F1 8/11 and 0, or three with the better 1/2 and 1/3."""
     assert score("f1", [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 1, 1, 0]) == pytest.approx(4 / 11)

@@ -1,4 +1,4 @@
-"""The settings of the analysis: the paper's by default, wrong ones refused by name."""
+"""The settings of the analysis: the paper's by default, and wrong values are refused by name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ def test_the_defaults_are_the_settings_of_tables_5_to_7() -> None:
         ("backend", "jax"),
         ("workers", -1),
         ("queue", 0),
-        ("retries", -1),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(name: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""`scores.csv`: what was written comes back, whole cells only, and a damaged file is named."""
+"""`scores.csv`: rows are read as written, only whole cells count, and a damaged file is named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def no_file_longer_than(size: int) -> Iterator[None]:
-    """Writes beyond `size` are cut short and then fail, as on a full disk."""
+    """Writes are cut off at `size` bytes and then fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -42,8 +42,8 @@ def filled(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> 
     return table
 
 
-def test_values_come_back_exactly(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
-    """Breaks when values are rounded. A run's name may hold what csv has to quote."""
+def test_values_are_read_back_exactly(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
+    """Breaks when values are rounded. The run's name has characters that csv must quote."""
     values = [0.1 + 0.2, 1 / 3, 1.0, -1e-17, 5e-324]
     odd = Cell('null, "untrained"/x=1', 0, 0, 0, "validation", "1", "raw")
     table, expected = ScoreTable(path, spec), []
@@ -55,7 +55,7 @@ def test_values_come_back_exactly(path: Path, spec: AnalysisSpec, cells: list[Ce
     assert ScoreTable(path, spec).done(odd)
 
 
-def test_opening_a_whole_table_leaves_it_alone(
+def test_opening_a_complete_table_does_not_change_it(
     path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows
 ) -> None:
     filled(path, spec, cells, rows_of)
@@ -66,10 +66,10 @@ def test_opening_a_whole_table_leaves_it_alone(
 
 
 @pytest.mark.parametrize("lost", [1, 10, 40, 200])
-def test_whatever_a_kill_left_of_a_cell_is_dropped(
+def test_a_half_written_last_cell_is_dropped(
     path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows, lost: int
 ) -> None:
-    """`lost` bytes of the last cell were not written: part of a line, or of several."""
+    """The last `lost` bytes were not written: part of a line, or several lines."""
     filled(path, spec, cells[:2], rows_of)
     whole = path.read_bytes()
     ScoreTable(path, spec).append(cells[2], rows_of(cells[2]))
@@ -82,7 +82,7 @@ def test_whatever_a_kill_left_of_a_cell_is_dropped(
 
 
 @pytest.mark.parametrize("kept", [0, 1, 12, len(HEADER)])
-def test_a_torn_header_is_an_empty_table(
+def test_a_half_written_header_is_an_empty_table(
     path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows, kept: int
 ) -> None:
     path.write_text(HEADER[:kept])
@@ -90,7 +90,7 @@ def test_a_torn_header_is_an_empty_table(
     assert read_rows(path) == list(rows_of(cells[0]))
 
 
-def test_only_new_and_whole_cells_are_taken(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
+def test_only_new_complete_cells_are_accepted(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
     table = filled(path, spec, cells[:1], rows_of)
     before = path.read_bytes()
     for cell, rows in ((cells[0], rows_of(cells[0])), (cells[1], rows_of(cells[1])[:-1]), (cells[1], ())):
@@ -101,7 +101,7 @@ def test_only_new_and_whole_cells_are_taken(path: Path, spec: AnalysisSpec, cell
 
 
 @pytest.mark.parametrize("content", [b"epoch,loss\n1,2\n", b"no newline", b"\x89PNG\r\n\x1a\n\xff\xfe"])
-def test_a_foreign_file_is_refused_and_left_alone(path: Path, spec: AnalysisSpec, content: bytes) -> None:
+def test_another_file_is_refused_and_not_changed(path: Path, spec: AnalysisSpec, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"scores\.csv is not a table of scores"):
         ScoreTable(path, spec)
@@ -117,7 +117,7 @@ def test_a_damaged_line_is_named(path: Path, spec: AnalysisSpec, cells: list[Cel
         ScoreTable(path, spec)
 
 
-def test_epochs_of_an_abandoned_future_are_dropped(path: Path, spec: AnalysisSpec, rows_of: Rows) -> None:
+def test_later_epochs_are_dropped(path: Path, spec: AnalysisSpec, rows_of: Rows) -> None:
     cells = [Cell("main", 0, epoch, epoch, "validation", "1", "knn") for epoch in (0, 2, 4)]
     table = filled(path, spec, cells, rows_of)
     table.drop_after("main", 2)
@@ -127,7 +127,7 @@ def test_epochs_of_an_abandoned_future_are_dropped(path: Path, spec: AnalysisSpe
     assert read_rows(path)[-1].value == 0.25
 
 
-def test_dropping_epochs_is_for_one_run_and_all_its_seeds(path: Path, spec: AnalysisSpec, rows_of: Rows) -> None:
+def test_epochs_are_dropped_for_one_run_and_all_its_seeds(path: Path, spec: AnalysisSpec, rows_of: Rows) -> None:
     places = [(run, seed, epoch) for run in ("main", "null/symbols") for seed in (0, 1) for epoch in (0, 3)]
     cells = {place: Cell(*place, 10, "validation", "0", "knn") for place in places}
     table = filled(path, spec, list(cells.values()), rows_of)
@@ -141,10 +141,10 @@ def test_dropping_epochs_is_for_one_run_and_all_its_seeds(path: Path, spec: Anal
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_an_incomplete_cell_that_no_kill_can_have_left_is_refused(
+def test_an_incomplete_cell_before_the_last_is_refused(
     path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows, which: int
 ) -> None:
-    """Breaks when such cells are dropped in silence: their states may be gone, so they could not be scored again."""
+    """Breaks when such cells are silently dropped: their states may be deleted, so they could not be scored again."""
     filled(path, spec, cells[:3], rows_of)
     lines = path.read_text().splitlines(keepends=True)
     first = 1 + sum(len(rows_of(cell)) for cell in cells[:which])
@@ -158,8 +158,8 @@ def test_an_incomplete_cell_that_no_kill_can_have_left_is_refused(
     assert path.read_bytes() == before
 
 
-def test_a_table_of_fewer_scores_is_refused(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
-    """As one written before there were null labels; rows beyond the expected do no harm."""
+def test_a_table_with_fewer_scores_is_refused(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
+    """As a table written before there were null labels. Additional rows are allowed."""
     fewer = dataclasses.replace(spec, null_draws=0)
     table = ScoreTable(path, fewer)
     for cell in cells[:2]:
@@ -174,17 +174,17 @@ def test_a_table_of_fewer_scores_is_refused(path: Path, spec: AnalysisSpec, cell
     assert path.read_bytes() == before
 
 
-def test_no_number_is_a_value_too(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
-    """The share of hard examples where there are none."""
+def test_nan_is_a_value(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
+    """As the share of hard examples if there are none."""
     filled(path, spec, cells[:1], lambda cell: rows_of(cell, float("nan")))
     assert all(math.isnan(row.value) for row in read_rows(path))
     assert ScoreTable(path, spec).done(cells[0])
 
 
-def test_a_full_disk_leaves_the_table_as_before(
+def test_a_full_disk_leaves_the_table_unchanged(
     path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows
 ) -> None:
-    """Half the rows fit. Breaks when what was half written stays: it would be damage in the middle of the table."""
+    """Half of the rows fit. Breaks when they stay: later rows would follow them, and the table would be damaged."""
     table = filled(path, spec, cells[:1], rows_of)
     before = path.read_bytes()
     with (
@@ -198,7 +198,7 @@ def test_a_full_disk_leaves_the_table_as_before(
     assert read_rows(path) == [*rows_of(cells[0]), *rows_of(cells[1])]
 
 
-def test_a_disk_full_from_the_start(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
+def test_a_disk_that_is_full_from_the_start(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
     table = ScoreTable(path, spec)
     with no_file_longer_than(10), pytest.raises(UserError, match="could not be written"):
         table.append(cells[0], rows_of(cells[0]))

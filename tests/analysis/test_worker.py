@@ -1,4 +1,4 @@
-"""A worker process: light, answering in order, ending with whoever asked."""
+"""A worker process loads no jax, answers in order, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run_worker(program: str, messages: Sequence[tuple]) -> subprocess.CompletedP
 def test_a_worker_loads_no_jax_and_keeps_its_answers_clean(
     place: Path, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
 ) -> None:
-    """A cell of each job while a library prints, then one that is not there; it ends with its input."""
+    """A cell of each job while a library prints, then a cell without states. The worker ends with its input."""
     program = """
 import sys
 from clusterlm_jax.analysis import cells, worker
@@ -66,7 +66,7 @@ def _unpickle_all(stream: bytes) -> list:
     return answers
 
 
-def test_a_dead_worker_says_how_it_died(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
+def test_the_exit_code_of_a_dead_worker_is_reported(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
     worker = Worker(spec, place / "hidden", place / "embeddings")
     worker.kill()
     with pytest.raises(WorkerDied, match="exit code -9"):

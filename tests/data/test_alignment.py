@@ -1,4 +1,4 @@
-"""Source and target tasks, and the data to align a model with."""
+"""Source and target tasks, and the fine-tuning data of the alignment experiment."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_aligned_data_have_source_instructions_with_the_outputs_of_their_targets
     assert [pairs_of[mapping] for mapping in new.labels["mapping"]] == new.labels["output"].tolist()
 
 
-def test_fine_tuning_sees_source_tasks_alone(pairs):
-    """In the splits, and in the batches made of them: an instruction of another task would be in neither."""
+def test_fine_tuning_sees_only_source_tasks(pairs):
+    """No instruction of another task is in the splits or in the batches made from them."""
     _, dataset = pairs
     new, of = aligned(dataset), list(targets(dataset))
     for name, others in (("training", False), ("validation", False), (OTHERS, True)):
@@ -143,6 +143,6 @@ def test_a_person_can_read_which_task_has_which_target(tmp_path):
         ({"source_target_pairs": -1}, "must be at least 0"),
     ],
 )
-def test_pairs_that_cannot_be_are_refused(changed, sentence):
+def test_impossible_numbers_of_pairs_are_refused(changed, sentence):
     with pytest.raises(UserError, match=sentence):
         dataclasses.replace(SMALL_PAIRS, **changed)

@@ -1,4 +1,4 @@
-"""Packed batches hold what they should, once, and little else."""
+"""Packed batches hold the right instances once each, and little padding."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import pytest
 from clusterlm_jax.data.batching import UNITS, TrainingBatches, align, first_fit, reading_batches
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
-from clusterlm_jax.models import gpt2  # noqa: F401 (makes a batch a pytree)
 from tests.conftest import SMALL_DATA
 
 
 def read_back(batch, step, dataset):
-    """The sequences of a step as the model sees them: [instruction..., input, output], from rows and places alone."""
+    """The sequences of a step as the model sees them: [instruction..., input, output], read from the batch alone."""
     for n, (row, column) in enumerate(zip(batch.row_N[step], batch.column_N[step], strict=True)):
         if row < 0:
             continue
@@ -64,7 +63,7 @@ def test_epochs_differ_and_repeat(dataset):
 
 
 def test_little_is_padding():
-    """Of the paper's data, padded one instance a row, 61% would be."""
+    """With one padded instance in each row, 61% of the batches of the paper's data would be padding."""
     dataset = synthesise(DataSpec(), 0)
     batches = TrainingBatches(dataset, 32, "instance", epochs=3, seed=0)
     share = float((batches.epoch(1).segment_RT == 0).mean())

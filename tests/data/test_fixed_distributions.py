@@ -1,4 +1,4 @@
-"""Numbers of distributions that are given, not drawn: table 2 comes out, and every assignment is as likely."""
+"""Given numbers of distributions: the sizes of table 2 come out, and all assignments are equally likely."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = ("number_of_distributions", "validation_distributions", "hard_distributio
 
 
 def distributions_of(dataset: Dataset, rows: np.ndarray | slice = slice(None)) -> dict[int, int]:
-    """How many distributions each task has among some rows."""
+    """The number of distributions of each task among the instances `rows`."""
     pairs = {
         (int(task), int(distribution))
         for task, distribution in zip(*(dataset.labels[name][rows] for name in ("task", "distribution")), strict=True)
@@ -33,8 +33,8 @@ def distributions_of(dataset: Dataset, rows: np.ndarray | slice = slice(None)) -
 @pytest.mark.parametrize("shared_mappings", [None, 3])
 @pytest.mark.parametrize("seed", range(10))
 def test_table_2_comes_out(seed: int, shared_mappings: int | None) -> None:
-    """The paper's 315 and 180; of its 7,300 training instances 7,275, as 150 regular distributions of ten instructions
-    and 5 mappings lack the 315, and six hard ones of three add 90."""
+    """The paper's 315 and 180 come out. Of its 7,300 training instances we get 7,275: 150 regular distributions of ten
+    instructions and 5 mappings, minus the 315 for validation, plus 90 from six hard distributions of three."""
     dataset = synthesise(dataclasses.replace(TABLE_2, shared_mappings=shared_mappings), seed)
     splits = {name: len(index) for name, index in dataset.splits.items()}
     assert splits == {"training": 7275, "training_subset": 180, "validation": 315}
@@ -65,12 +65,12 @@ def test_table_2_comes_out(seed: int, shared_mappings: int | None) -> None:
     ],
 )
 def test_a_seed_keeps_its_data(changed: dict[str, int], digest: str) -> None:
-    """Any change in the order of draws would change what is trained on."""
+    """Breaks when the order of draws changes: the same seed would give other data."""
     assert storage.digest(synthesise(dataclasses.replace(TABLE_2, **changed), 0)) == digest
 
 
-def test_without_hard_tasks_or_validation_there_are_none_of_theirs() -> None:
-    """Source and target tasks allow no hard ones (table 8)."""
+def test_without_hard_tasks_or_validation_there_are_no_distributions_of_them() -> None:
+    """Hard tasks are not allowed together with source and target tasks (table 8)."""
     pairs = dataclasses.replace(
         TABLE_2, hard_tasks=0, hard_distributions=0, source_target_pairs=3, task_vocabulary_size=65
     )
@@ -100,9 +100,11 @@ ROLES = {
 
 @pytest.mark.parametrize("least", [1, 2])
 @pytest.mark.parametrize("roles", ROLES)
-def test_every_assignment_of_these_sums_is_as_likely(roles: str, least: int, rng: np.random.Generator) -> None:
-    """All assignments are enumerated; over 2000 draws their numbers differ by chi-square no more than in one of ten
-    thousand trials. Breaks when tasks are filled in turn, or when the tasks of both roles are drawn by themselves."""
+def test_all_assignments_with_these_sums_are_equally_likely(roles: str, least: int, rng: np.random.Generator) -> None:
+    """All assignments are enumerated and counted in 2000 draws; chi-square is below its 1 in 10,000 bound.
+
+    Breaks when tasks are filled one after another, or when the tasks with both roles are drawn separately.
+    """
     regular, validation, originals, (total, in_validation, in_hard) = ROLES[roles]
     if least == 2:  # one distribution more for each task; a hard one has its original's
         total += regular + len(originals)
@@ -131,14 +133,16 @@ def test_every_assignment_of_these_sums_is_as_likely(roles: str, least: int, rng
 
 @functools.cache
 def ways(tasks: int, total: int) -> int:
-    """In how many ways so many tasks of 1 to 6 distributions have a total, counted in whole numbers."""
+    """The number of ways in which so many tasks of 1 to 6 distributions each have a total, as an exact integer."""
     return sum(ways(tasks - 1, total - count) for count in range(1, 7)) if tasks else int(total == 0)
 
 
-def test_assignments_of_table_2_are_as_likely(rng: np.random.Generator) -> None:
-    """Where enumeration is out of reach. Task 9 has both roles and 1 or 2 distributions, as 5 originals have 6; each
-    case is as frequent in 400 draws as its assignments are, and so are the counts of the 31 tasks without a role, of
-    which the draws are 12,400. Both within 4 deviations."""
+def test_assignments_of_table_2_are_equally_likely(rng: np.random.Generator) -> None:
+    """Too many assignments to enumerate, so two frequencies in 400 draws are compared with their exact chances.
+
+    Task 9 has both roles and 1 or 2 distributions, because 5 originals have 6 in all. The 31 tasks without a role have
+    12,400 counts in the draws. Both are within 4 standard deviations.
+    """
     draws = [fixed_distribution_counts(TABLE_2, rng, frozenset(range(10)), frozenset(range(9, 14))) for _ in range(400)]
     counts_ST = np.array(draws)
     assert set(counts_ST.sum(axis=1)) == {150}
@@ -155,10 +159,10 @@ def test_assignments_of_table_2_are_as_likely(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("given", [some for number in (1, 2) for some in itertools.combinations(KEYS, number)])
-def test_some_of_the_three_are_refused(given: tuple[str, ...]) -> None:
-    """The first that is missing is named, and what it would take. Breaks when one alone is taken for a free draw."""
+def test_giving_only_some_of_the_three_is_refused(given: tuple[str, ...]) -> None:
+    """The message names the first missing one and its bounds. Breaks when a missing one means a free draw."""
     missing = next(key for key in KEYS if key not in given)
-    with pytest.raises(UserError, match=rf"^data\.{missing} is 0, but .*or all three 0 for a free draw"):
+    with pytest.raises(UserError, match=rf"^data\.{missing} is 0, but .*or all three to 0 for a free draw"):
         DataSpec(**{key: getattr(TABLE_2, key) for key in given})
 
 
@@ -204,16 +208,16 @@ def test_bounds_follow_the_tasks_and_their_distributions(changed: dict[str, int]
         (56, 10, 30),  # the originals alone have more than all regular ones
     ],
 )
-def test_sums_that_exclude_each_other_are_refused_by_name(sums: tuple[int, int, int]) -> None:
+def test_sums_that_do_not_fit_together_are_refused_by_name(sums: tuple[int, int, int]) -> None:
     spec = dataclasses.replace(TABLE_2, **dict(zip(KEYS, sums, strict=True)))
-    with pytest.raises(UserError, match="exclude each other") as refusal:
+    with pytest.raises(UserError, match="do not fit together") as refusal:
         synthesise(spec, 0)
     for key, value in zip(KEYS, sums, strict=True):
         assert f"data.{key} = {value}" in str(refusal.value)
 
 
-def test_whether_sums_exclude_each_other_may_depend_on_the_roles() -> None:
-    """One validation task of 6 distributions, one original of 1: not the same task, which some seeds draw."""
+def test_whether_sums_fit_together_may_depend_on_the_roles() -> None:
+    """The validation task has 6 distributions, the original 1. Seeds that draw the same task for both are refused."""
     spec = DataSpec(
         number_of_tasks=4, hard_tasks=1, validation_tasks=1, number_of_distributions=10, validation_distributions=6,
         hard_distributions=1,
@@ -223,7 +227,7 @@ def test_whether_sums_exclude_each_other_may_depend_on_the_roles() -> None:
         try:
             dataset = synthesise(spec, seed)
         except UserError as refusal:
-            assert "exclude each other" in str(refusal)
+            assert "do not fit together" in str(refusal)
             refused += 1
         else:
             assert sum(distributions_of(dataset).values()) == 10

@@ -1,4 +1,4 @@
-"""Wordings from a chat model: the paper's prompt goes out, lists come back, and what was found is kept."""
+"""Wordings from a chat model: the paper's prompt is sent, lists are read from the answers, and findings are kept."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PROMPT = "Rewrite 50 different expressions of Given a word in French, translate 
 
 
 class Server(HTTPServer):
-    """A stand-in for an OpenAI-compatible server: answers what it is told, in turn, the last one for ever.
+    """A stand-in for an OpenAI-compatible server: gives its answers in turn, and the last one again and again.
 
     Attributes:
-      answers: a text of the model, a (status, body), or None to hang up.
+      answers: each is a text of the model, a (status, body), or None to hang up.
       requests: (path, headers, JSON body) of each request so far.
     """
 
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    def do_GET(self) -> None:  # where a redirection leads
+    def do_GET(self) -> None:  # what a client that follows the redirection asks for
         self.server.requests.append((self.path, self.headers, None))
         self.send_error(418)
 
@@ -64,7 +64,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch) -> Iterator[Server]:
-    monkeypatch.setattr(rewriting, "WAITS_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(rewriting, "RETRIES", 2)
+    monkeypatch.setattr(rewriting, "WAIT_SECONDS", 0.0)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv(rewriting.KEY, raising=False)
     with Server() as server:
@@ -80,7 +81,7 @@ def ask(server: Server, path, *flags: str) -> int:
 
 
 def numbered(*names: str) -> str:
-    """An answer as chat models give it."""
+    """An answer in the form that chat models use."""
     lines = [f'{number}. "Say {name} in English:"' for number, name in enumerate(names, start=1)]
     return "\n".join(["Sure! Here are 50 expressions:", "", *lines, "", "Let me know if you need more."])
 
@@ -121,7 +122,7 @@ def test_chatter_is_no_item(line):
 
 
 def test_it_asks_until_there_are_enough_distinct_ones(server, tmp_path):
-    """The third answer brings two new ones where one is needed; what repeats, or is another task's, does not count."""
+    """The third answer has two new wordings, but one is enough. Repeated ones and other tasks' ones do not count."""
     server.answers = [numbered("a", "b", "a"), numbered("b"), numbered("c", "d", "e")]
     path = tmp_path / "new" / "wordings.json"
     assert ask(server, path, "--count=3", "--task=fr_en") == 0
@@ -134,7 +135,7 @@ def test_it_asks_until_there_are_enough_distinct_ones(server, tmp_path):
     assert read_wordings(path)["es_en"] == tuple(f"Say {name} in English:" for name in "def")
 
 
-def test_it_goes_on_where_it_stopped(server, tmp_path, capsys):
+def test_it_resumes_where_it_stopped(server, tmp_path, capsys):
     path = tmp_path / "wordings.json"
     server.answers = [numbered("a", "b"), (400, "too long")]
     assert ask(server, path, "--count=3", "--task=fr_en") == 2
@@ -146,15 +147,15 @@ def test_it_goes_on_where_it_stopped(server, tmp_path, capsys):
     before = len(server.requests)
     capsys.readouterr()
     assert ask(server, path, "--count=3", "--task=fr_en") == 0
-    assert len(server.requests) == before  # nothing was left to ask
+    assert len(server.requests) == before  # there was nothing left to ask for
     assert "3/3" in capsys.readouterr().err
 
 
-def test_too_few_is_said_and_what_there_is_is_kept(server, tmp_path, capsys):
+def test_too_few_wordings_are_reported_and_kept(server, tmp_path, capsys):
     path = tmp_path / "wordings.json"
     server.answers = [numbered("a", "b")]
     assert ask(server, path, "--count=3", "--task=fr_en") == 2
-    assert len(server.requests) == 1 + rewriting.ASKS_IN_VAIN
+    assert len(server.requests) == 1 + rewriting.USELESS_ANSWERS
     error = capsys.readouterr().err
     assert "no new wording of French to English (fr_en), with 2 of 3 found and kept" in error
     assert len(read_wordings(path)["fr_en"]) == 2
@@ -173,14 +174,14 @@ def test_a_busy_server_is_asked_again(server, tmp_path, trouble):
         ((401, "{}"), 1, "wants a key, and OPENAI_API_KEY is not set (401)."),
         ((404, "{}"), 1, "or no model 'parrot' there (404): check --model and --endpoint"),
         ((400, '{"error":\n "bad"}'), 1, 'answers 400 Bad Request: {"error": "bad"}'),
-        ((503, ""), 3, "answers 503 Service Unavailable: nothing more"),
-        (None, 3, "broke off before the end of its answer"),
-        ((200, "<html>"), 1, "is no chat completion with a text in its 'choices'"),
-        ((200, '{"result": 1}'), 1, "is no chat completion"),
-        ((200, '{"choices": []}'), 1, "is no chat completion"),
-        ((200, '{"choices": [{"message": {"content": null}}]}'), 1, "is no chat completion"),
-        ((200, '{"choices": [{"text": "1. a"}]}'), 1, "is no chat completion"),
-        ((200, "[]"), 1, "is no chat completion"),
+        ((503, ""), 3, "answers 503 Service Unavailable: -"),
+        (None, 3, "/v1/chat/completions gives no answer ("),
+        ((200, "<html>"), 1, "is not a chat completion with a text in its 'choices'"),
+        ((200, '{"result": 1}'), 1, "is not a chat completion"),
+        ((200, '{"choices": []}'), 1, "is not a chat completion"),
+        ((200, '{"choices": [{"message": {"content": null}}]}'), 1, "is not a chat completion"),
+        ((200, '{"choices": [{"text": "1. a"}]}'), 1, "is not a chat completion"),
+        ((200, "[]"), 1, "is not a chat completion"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence(server, tmp_path, capsys, answer, requests, sentence):
@@ -193,33 +194,32 @@ def test_what_goes_wrong_is_one_sentence(server, tmp_path, capsys, answer, reque
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(server, tmp_path, monkeypatch, capsys):
-    """A redirection that took the key along, or an error that repeats it, would give it away."""
+    """A redirection is not followed, and a message of the server that repeats the key is not shown as it is."""
     monkeypatch.setenv(rewriting.KEY, "sk-secret\n")
     server.answers = [numbered("a"), (401, "wrong key sk-secret"), (400, "your key is sk-secret"), (302, "")]
     path = tmp_path / "wordings.json"
     assert [ask(server, path, f"--count={count}", "--task=fr_en") for count in (1, 2, 2, 2)] == [0, 2, 2, 2]
-    *posts, redirected = server.requests
-    assert [headers["Authorization"] for _, headers, _ in posts] == ["Bearer sk-secret"] * 4
-    assert redirected[0] == "/v1/elsewhere"
-    assert "Authorization" not in redirected[1]
+    assert [path for path, _, _ in server.requests] == ["/v1/chat/completions"] * 4
+    assert [headers["Authorization"] for _, headers, _ in server.requests] == ["Bearer sk-secret"] * 4
     printed = "".join(capsys.readouterr())
     assert "does not accept OPENAI_API_KEY" in printed
     assert "your key is OPENAI_API_KEY" in printed
-    assert "sk-secret" not in printed + path.read_text() + repr(rewriting.Endpoint(server.url, "parrot", "sk-secret"))
+    assert "answers 302 Found" in printed
+    assert "sk-secret" not in printed + path.read_text() + repr(rewriting.ChatModel(server.url, "parrot", "sk-secret"))
 
 
 @pytest.mark.parametrize("address", ["localhost:80/v1", "file:///etc", "http://a..b", "http://h:port/v1", "http://a b"])
-def test_an_address_that_is_none_is_refused(tmp_path, capsys, address):
+def test_a_wrong_address_is_refused(tmp_path, capsys, address):
     given = [f"--endpoint={address}", "--model=parrot", f"--output={tmp_path / 'wordings.json'}"]
     assert rewriting.main(given) == 2
     assert f"--endpoint is {address!r}; it must be an address such as" in capsys.readouterr().err
 
 
-def test_nobody_there_is_said_at_once(server, tmp_path, capsys):
+def test_a_server_that_is_not_there_is_reported_at_once(server, tmp_path, capsys):
     with HTTPServer(("127.0.0.1", 0), Handler) as closed:
         url = f"http://127.0.0.1:{closed.server_port}/v1"
     assert rewriting.main([f"--endpoint={url}", "--model=parrot", f"--output={tmp_path / 'wordings.json'}"]) == 2
-    assert f"{url}/chat/completions cannot be reached" in capsys.readouterr().err
+    assert f"{url}/chat/completions gives no answer" in capsys.readouterr().err
 
 
 def test_wrong_flags_are_refused_before_anything_is_asked(server, tmp_path, monkeypatch, capsys):
@@ -232,7 +232,7 @@ def test_wrong_flags_are_refused_before_anything_is_asked(server, tmp_path, monk
     monkeypatch.setenv(rewriting.KEY, "sk secret")
     assert ask(server, path) == 2
     errors = capsys.readouterr().err
-    for sentence in ("--count is 0", "has wordings of 'french', which is no task", "OPENAI_API_KEY has a space"):
+    for sentence in ("--count is 0", "has wordings of 'french', which is not a task", "OPENAI_API_KEY contains"):
         assert sentence in errors
     assert "sk secret" not in errors
     assert server.requests == []
@@ -240,15 +240,15 @@ def test_wrong_flags_are_refused_before_anything_is_asked(server, tmp_path, monk
         ask(server, path, "--task=french")
 
 
-def test_a_file_that_cannot_be_written_is_said(server, tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_reported(server, tmp_path, capsys):
     (tmp_path / "file").touch()
     server.answers = [numbered("a")]
     assert ask(server, tmp_path / "file" / "wordings.json", "--count=1", "--task=fr_en") == 2
     assert "wordings.json cannot be written" in capsys.readouterr().err
 
 
-def test_a_run_takes_what_was_collected(server, tmp_path):
-    """All tasks, in one go: the model answers with the description and a number."""
+def test_a_run_uses_what_was_collected(server, tmp_path):
+    """All tasks at once. The stand-in for the model answers with the description and a number."""
     path = tmp_path / "wordings.json"
     given = iter(range(1000))
 

@@ -1,4 +1,4 @@
-"""Similar tasks are what B.1 says: an identity's distributions have tasks of their own that share three mappings."""
+"""Similar tasks are as in B.1: the distributions of an identity have different functions that share three mappings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def similar_data(request) -> Dataset:
 
 
 def functions_of(dataset: Dataset) -> Functions:
-    """Read off the tokens; every instance of a distribution has to agree."""
+    """Read from the tokens. All instances of a distribution must agree."""
     found: Functions = collections.defaultdict(lambda: collections.defaultdict(dict))
     for instance, length in enumerate(dataset.length_N):
         x, y = dataset.tokens_NT[instance, length - 2 : length].tolist()
@@ -34,13 +34,13 @@ def functions_of(dataset: Dataset) -> Functions:
 
 
 def originals_of(dataset: Dataset) -> dict[int, int]:
-    """Hard task -> the task it was made from."""
+    """{hard task: the task it was made from}"""
     pairs = zip(dataset.labels["task"].tolist(), dataset.labels["original"].tolist(), strict=True)
     return {task: original for task, original in pairs if original >= 0}
 
 
 def test_tasks_of_an_identity_share_three_of_five_mappings(similar_data):
-    """The same three between all of them; the other two inputs have an output of their own for each distribution."""
+    """All of them share the same three. The other two inputs have a different output for each distribution."""
     sizes = set()
     for functions in functions_of(similar_data).values():
         members = list(functions.values())
@@ -64,7 +64,7 @@ def test_no_pair_is_in_two_identities(similar_data):
 
 
 def test_a_mapping_has_one_identity(similar_data):
-    """One id for a pair of input and output, whichever distribution uses it; numbered without gaps."""
+    """A pair of input and output has one id, whichever distribution uses it. Ids have no gaps."""
     labels = similar_data.labels
     pairs = collections.defaultdict(set)
     for mapping, x, y in zip(*(labels[name].tolist() for name in ("mapping", "input", "output")), strict=True):
@@ -74,7 +74,7 @@ def test_a_mapping_has_one_identity(similar_data):
     assert len(pairs) == sum(3 + 2 * len(functions) for functions in functions_of(similar_data).values())
 
 
-def test_a_hard_identity_differs_in_its_outputs_alone(similar_data):
+def test_a_hard_identity_differs_only_in_its_outputs(similar_data):
     functions, originals = functions_of(similar_data), originals_of(similar_data)
     assert len(originals) == len(set(originals.values())) == 5
     for task, original in originals.items():
@@ -93,8 +93,8 @@ def test_every_mapping_of_every_distribution_is_in_training(similar_data):
     assert training.shape[1] == 5 * len(similar_data.expressions)
 
 
-def test_which_inputs_share_is_drawn():
-    """Of all inputs each shares mappings of some identities and not of others."""
+def test_which_mappings_are_shared_is_drawn():
+    """Every input is in shared mappings of some identities and not of others."""
     shared, own = set(), set()
     for functions in functions_of(synthesise(PAPER, 0)).values():
         members = list(functions.values())
@@ -105,7 +105,7 @@ def test_which_inputs_share_is_drawn():
     assert shared == own == set(range(36, 61))
 
 
-def test_one_distribution_an_identity_is_an_ordinary_task():
+def test_with_one_distribution_each_similar_tasks_are_ordinary_tasks():
     spec = dataclasses.replace(PAPER, max_distributions_per_task=1)
     for functions in functions_of(synthesise(spec, 0)).values():
         assert len(functions) == 1
@@ -118,13 +118,13 @@ def test_the_seed_decides():
 
 
 def test_a_vocabulary_too_small_for_this_draw_is_refused():
-    """The fewest distributions would fit in 16 x 16 pairs; those drawn do not."""
+    """The smallest numbers of distributions would fit into 16 x 16 pairs; the ones drawn do not."""
     with pytest.raises(UserError, match=r"lower data\.mappings_per_task or data\.max_distributions_per_task"):
         synthesise(dataclasses.replace(PAPER, task_vocabulary_size=16), 0)
 
 
 def test_the_papers_sizes_can_be_drawn():
-    """Four of five pairs are used: with hard tasks drawn last, as in the main experiment, most seeds would fail."""
+    """Four of five pairs are used. Breaks when hard tasks draw last, as in the main experiment: most seeds fail."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
         counts = draw_distribution_counts(PAPER, rng)

@@ -1,4 +1,4 @@
-"""A dataset survives the disk, for a program and for a person."""
+"""A dataset is saved and loaded unchanged, and people can read its files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_round_trip(dataset, tmp_path):
 
 @pytest.mark.parametrize("shared_mappings", [None, 2])
 def test_a_person_can_check_it(shared_mappings, tmp_path):
-    """The readable files alone tell every instance: its symbols, and that its mapping is its distribution's."""
+    """The readable files alone give the symbols of every instance, and the mappings of its distribution."""
     dataset = synthesise(dataclasses.replace(SMALL_DATA, shared_mappings=shared_mappings), 3)
     storage.save(dataset, tmp_path)
     tasks = json.loads((tmp_path / "tasks.json").read_text())
@@ -50,7 +50,7 @@ def test_a_person_can_check_it(shared_mappings, tmp_path):
     assert counts == {name: len(index) for name, index in dataset.splits.items()}
 
 
-def test_symbols_have_names_of_their_own():
+def test_symbols_have_different_names():
     vocabulary = Vocabulary(35, 65)
     names = [storage.symbol_name(vocabulary, token) for token in range(1, 101)]
     assert len(set(names)) == 100
@@ -82,7 +82,7 @@ def test_statistics(dataset):
 
 
 def test_statistics_of_similar_tasks():
-    """By hand: an identity of D distributions has D tasks, and 3 + 2 D mappings on five inputs."""
+    """Counted by hand: an identity with D distributions has D functions, and 3 + 2 D mappings on five inputs."""
     dataset = synthesise(DataSpec(shared_mappings=3), 0)
     found = storage.statistics(dataset)
     distributions = found["distributions"]

@@ -1,4 +1,4 @@
-"""The surface of an instruction, without a model."""
+"""Counts of symbols and words in instructions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from clusterlm_jax.data.surface import bag_of_symbols, bag_of_words
 
 
-def test_a_bag_counts_the_symbols_of_the_instruction_alone(dataset):
-    """Counted one by one; an input, an output or padding counted with them shows in the sums."""
+def test_a_bag_counts_only_the_symbols_of_the_instruction(dataset):
+    """Counted one by one. Breaks when inputs, outputs or padding are counted, too."""
     index = dataset.splits["validation"]
-    bag_NS = bag_of_symbols(dataset, index)
-    assert bag_NS.dtype == np.float32
-    assert bag_NS.shape == (len(index), dataset.vocabulary.instruction_symbols)
-    for bag_S, instance in zip(bag_NS, index, strict=True):
+    bag_NV = bag_of_symbols(dataset, index)
+    assert bag_NV.dtype == np.float32
+    assert bag_NV.shape == (len(index), dataset.vocabulary.instruction_symbols)
+    for bag_S, instance in zip(bag_NV, index, strict=True):
         instruction = dataset.tokens_NT[instance, : dataset.length_N[instance] - 2]
         counted = collections.Counter(int(token) - 1 for token in instruction)
         assert {symbol: count for symbol, count in enumerate(bag_S) if count} == counted
@@ -23,14 +23,14 @@ def test_a_bag_counts_the_symbols_of_the_instruction_alone(dataset):
 
 def test_instances_of_one_instruction_have_one_bag(dataset):
     index = dataset.splits["training"]
-    bag_NS, instruction_N = bag_of_symbols(dataset, index), dataset.labels["instruction"][index]
+    bag_NV, instruction_N = bag_of_symbols(dataset, index), dataset.labels["instruction"][index]
     for instruction in np.unique(instruction_N):
-        assert len(np.unique(bag_NS[instruction_N == instruction], axis=0)) == 1
+        assert len(np.unique(bag_NV[instruction_N == instruction], axis=0)) == 1
 
 
 def test_a_bag_of_words_counts_each_word_without_regard_to_capitals():
     texts = ["Give the plural: dog", "the Dog, the dog", "chien"]
-    bag_NW = bag_of_words(texts)
-    assert bag_NW.dtype == np.float32
+    bag_NV = bag_of_words(texts)
+    assert bag_NV.dtype == np.float32
     # give, the, plural, dog, chien, in order of first appearance
-    np.testing.assert_array_equal(bag_NW, [[1, 1, 1, 1, 0], [0, 2, 0, 2, 0], [0, 0, 0, 0, 1]])
+    np.testing.assert_array_equal(bag_NV, [[1, 1, 1, 1, 0], [0, 2, 0, 2, 0], [0, 0, 0, 0, 1]])

@@ -1,4 +1,4 @@
-"""The data is what table 3 says, draw after draw."""
+"""The synthetic data has the quantities of table 3 for every seed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.data import storage
-from clusterlm_jax.data.grammar import SYMBOLS, Grammar
-from clusterlm_jax.data.spec import DataSpec
+from clusterlm_jax.data.grammar import Grammar
+from clusterlm_jax.data.spec import SYMBOLS, DataSpec
 from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.records import Dataset, UserError
 from tests.conftest import SMALL_DATA
@@ -169,7 +169,7 @@ def test_all_available_takes_every_training_instruction_of_those_tasks():
     ],
 )
 def test_a_seed_keeps_its_data(spec, seed, digest):
-    """What was measured on a seed is repeated on the same data; any change in the order of draws would change it.
+    """A seed gives the same data as when results were recorded. Breaks when the order of draws changes.
 
     Without numbers of distributions, these are the data of commit f52c208, which had no such keys.
     """
@@ -185,7 +185,7 @@ print(digest(synthesise(DataSpec(), 7)))
 
 
 def test_same_bytes_in_any_process():
-    """Under two hash seeds; a set or dict of strings that decides an order would change them."""
+    """Under two hash seeds. Breaks when the order of a set of strings decides an order."""
     digests = {
         subprocess.run(
             [sys.executable, "-c", SCRIPT],
@@ -216,7 +216,7 @@ def test_expressions_have_one_to_three_metacharacters_with_three_to_ten_characte
     assert quantifiers == set("*+?}")
 
 
-def test_narrow_expressions_are_redrawn_within_a_bound():
+def test_narrow_expressions_are_drawn_again_within_a_bound():
     spec = dataclasses.replace(PAPER, constructs=("group",), quantifiers=("?",), max_metacharacters=1)
     with pytest.raises(UserError, match=r"yielded 10 new distinct instructions"):
         synthesise(spec, 0)
@@ -252,7 +252,7 @@ def test_impossible_settings_are_refused_before_work(wrong, sentence):
 
 
 def test_a_full_table_of_mappings_is_found_or_refused():
-    """25 of 25 pairs used up: possible, and often a dead end for a draw."""
+    """All 25 pairs are needed. That is possible, but a draw often ends in a dead end."""
     spec = dataclasses.replace(PAPER, number_of_tasks=5, hard_tasks=0, validation_tasks=1, task_vocabulary_size=5)
     dataset = synthesise(spec, 0)
     pairs = {(int(x), int(y)) for x, y in zip(dataset.labels["input"], dataset.labels["output"], strict=True)}

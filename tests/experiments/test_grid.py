@@ -1,4 +1,4 @@
-"""Grids: point after point, whatever happens at one of them, and beside them what they come to together."""
+"""Grids: point after point, whatever happens at one of them, and one page that compares them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax import config
-from clusterlm_jax.experiments import emergence, grid
+from clusterlm_jax.experiments import grid
+from clusterlm_jax.experiments.emergence import page, stages
+from clusterlm_jax.experiments.stages import Stage
+from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.records import UserError
-from clusterlm_jax.report import comparison
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.settings import Settings
 from clusterlm_jax.workdir import WorkDir
 from tests.command_line import run
 
-RATES = "train.learning_rate=1e-4|3e-4|1e-3"
-NAMES = ["learning_rate=1e-4", "learning_rate=3e-4", "learning_rate=1e-3"]
+RATES = {"train.learning_rate": [1e-4, 3e-4, 1e-3]}
+NAMES = ["learning_rate=0.0001", "learning_rate=0.0003", "learning_rate=0.001"]
 
 
 class Rooms:
-    """In place of the experiment, which raises where told to, and of the report's comparison."""
+    """Stands for the only stage of the experiment, which raises what a test asks for, and for its comparison."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.raises: dict[str, BaseException] = {}
         self.compared: dict[str, bool] = {}
 
-    def experiment(self, point: Settings, workdir: WorkDir) -> None:
-        self.begun.append(workdir.root.name)
-        if workdir.root.name in self.raises:
-            raise self.raises[workdir.root.name]
-        workdir.metrics.touch()
+    def experiment(self, point: Settings, work: Work) -> None:
+        name = work.dir.root.name
+        self.begun.append(name)
+        if name in self.raises:
+            raise self.raises[name]
+        work.dir.metrics.touch()
 
     def comparison(self, directories: dict[str, Path], into: Path, spec: ReportSpec) -> Path:
         self.compared = {name: (path / "metrics.jsonl").exists() for name, path in directories.items()}
@@ -43,8 +46,8 @@ class Rooms:
 @pytest.fixture
 def rooms(monkeypatch) -> Rooms:
     rooms = Rooms()
-    monkeypatch.setattr(emergence, "run", rooms.experiment)
-    monkeypatch.setattr(comparison, "write", rooms.comparison)
+    monkeypatch.setattr(stages, "STAGES", {"train": Stage(rooms.experiment)})
+    monkeypatch.setattr(page, "compare", rooms.comparison)
     return rooms
 
 
@@ -53,7 +56,7 @@ def workdir(tmp_path) -> WorkDir:
     return WorkDir(tmp_path / "grid")
 
 
-def run_grid(workdir: WorkDir, axis: str = RATES, **settings: object) -> None:
+def run_grid(workdir: WorkDir, axis: dict = RATES, **settings: object) -> None:
     raw = config.default("emergence")
     raw.update(grid=(axis,), **settings)
     grid.run(config.points(raw), config.shared(raw), workdir)
@@ -70,7 +73,7 @@ def test_every_point_is_an_ordinary_run_in_a_directory_of_its_own(rooms, workdir
 
 def test_a_point_that_fails_is_named_and_the_others_go_on(rooms, workdir, capsys):
     rooms.raises[NAMES[1]] = UserError("The loss is not finite at step 3.")
-    with pytest.raises(UserError, match=r"1 of 3 points failed: learning_rate=3e-4\."):
+    with pytest.raises(UserError, match=r"1 of 3 points failed: learning_rate=0\.0003\."):
         run_grid(workdir)
     assert rooms.begun == NAMES
     assert f"the point {NAMES[1]} failed: The loss is not finite at step 3." in capsys.readouterr().err
@@ -95,7 +98,7 @@ def test_it_waits_while_another_process_compares(rooms, workdir, monkeypatch):
     assert rooms.begun == NAMES
 
 
-def test_it_does_not_wait_for_ever(rooms, workdir, monkeypatch):
+def test_it_does_not_wait_forever(rooms, workdir, monkeypatch):
     monkeypatch.setattr(grid, "PATIENCE", 0)
     with workdir.locked(), pytest.raises(UserError, match="Another process is working in"):
         run_grid(workdir)
@@ -110,17 +113,17 @@ def test_an_interrupt_stops_all_points(rooms, workdir):
 
 
 def test_an_axis_may_get_more_points(rooms, workdir):
-    run_grid(workdir, "train.learning_rate=1e-4")
+    run_grid(workdir, {"train.learning_rate": [1e-4]})
     run_grid(workdir)
     assert rooms.compared == dict.fromkeys(NAMES, True)
 
 
 def test_another_grid_and_a_single_run_do_not_share_its_directory(rooms, workdir, tmp_path):
-    run_grid(workdir, "train.learning_rate=1e-4")
+    run_grid(workdir, {"train.learning_rate": [1e-4]})
     with pytest.raises(UserError, match=r"belongs to another configuration; it differs in train\.epochs"):
         run_grid(workdir, train={"epochs": 9})
     with pytest.raises(UserError, match="it differs in grid"):
-        run_grid(workdir, "model.layers=2")
+        run_grid(workdir, {"model.layers": [2]})
     alone = config.build(config.default("emergence")).as_dict()
     with pytest.raises(UserError, match="it differs in grid"):
         workdir.claim(alone)
@@ -139,11 +142,11 @@ def test_without_the_report_stage_nothing_is_compared(rooms, workdir):
 
 
 @pytest.mark.slow
-def test_one_command_runs_a_grid_and_goes_on(tmp_path):
-    """Two widths, one of which finds its directory taken at first."""
+def test_one_command_runs_a_grid_and_resumes_it(tmp_path):
+    """Two widths. The directory of one belongs to another configuration at first."""
     root = tmp_path / "grid"
     short = "--config.train.epochs=1", "--config.model.layers=1", "--config.eval.jobs=('raw',)", "--config.seeds=(3,)"
-    command = root, "--config.grid=('model.hidden_dim=8|16',)", *short
+    command = root, "--config.grid=({'model.hidden_dim': [8, 16]},)", *short
     (root / "hidden_dim=8").mkdir(parents=True)
     foreign = root / "hidden_dim=8" / "config.json"
     foreign.write_text('{"seeds": [7]}')

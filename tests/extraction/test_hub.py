@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a directory, a repository's name, or nowhere."""
+"""Where a checkpoint is: in a directory, in a repository, or nowhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_file_is_no_directory(tmp_path):
     [(GPTJ, {"flax_model.msgpack"}), (SHARDED, set(SHARDED[1:3])), (["pytorch_model.bin"], {"pytorch_model.bin"})],
 )
 def test_one_format_is_downloaded_with_all_that_describes_it(files, weights, monkeypatch, tmp_path):
-    """The hub's own rule for patterns (fnmatch) says which files they mean."""
+    """Patterns are matched as the hub does it, by fnmatch."""
     import huggingface_hub
 
     asked = []

@@ -1,4 +1,4 @@
-"""The pass over the prompts: each prompt's states are those it has alone, with its own labels."""
+"""Reading prompts: the states of each prompt are those it has alone, with its own labels."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def ids(rng) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("first", [0, 2])
 def test_states_are_those_of_each_prompt_alone(params, ids, first):
-    """Breaks when padding is seen, when a row of padding counts, or when labels and states lose each other."""
+    """Breaks when a token sees padding, when a row of padding counts, or when states get another prompt's labels."""
     columns = {"instruction": np.arange(40, dtype=np.int32)}
-    shards = shards_of(ids, ExtractSpec(batch_tokens=64, bucket=8, shard=9))
+    shards = shards_of(ids, ExtractSpec(batch_tokens=64, shard=9))
     read = list(read_shards(MODEL, params, shards[first:], columns, "main", 3, "test"))
     assert [states.hidden_LND.shape[1] for states in read] == [
         sum(len(batch.instance_N) for batch in shard) for shard in shards[first:]

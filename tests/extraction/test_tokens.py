@@ -1,7 +1,9 @@
-"""Tokens of prompts, by the checkpoint's own tokenizer, and every way it may be unfit."""
+"""Token ids of prompts from the checkpoint's own tokenizer, and every way in which it may not fit."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 
 import numpy as np
@@ -32,7 +34,6 @@ def test_a_prompt_is_bos_and_its_words(directory):
 def test_a_sentencepiece_model_is_read_without_the_converted_fast_tokenizer(tmp_path):
     """As OpenLLaMA needs: its ids are those of sentencepiece itself."""
     import sentencepiece
-    from transformers import LlamaTokenizer
 
     sentences = tmp_path / "sentences.txt"
     sentences.write_text("\n".join([*TEXTS, "Give the past tense of the verb write"] * 20))
@@ -40,9 +41,14 @@ def test_a_sentencepiece_model_is_read_without_the_converted_fast_tokenizer(tmp_
     sentencepiece.SentencePieceTrainer.train(
         input=str(sentences), model_prefix=prefix, vocab_size=60, model_type="bpe", minloglevel=2
     )
-    LlamaTokenizer(f"{prefix}.model", legacy=True).save_pretrained(tmp_path / "checkpoint")
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    shutil.copy(f"{prefix}.model", checkpoint / "tokenizer.model")
+    settings = {"tokenizer_class": "LlamaTokenizer", "legacy": True, "bos_token": "<s>"}
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps(settings))
     own = sentencepiece.SentencePieceProcessor(model_file=f"{prefix}.model")
-    for text, ids in zip(TEXTS, Tokenizer(tmp_path / "checkpoint", False, 60, 100)(TEXTS), strict=True):
+    texts = [*TEXTS, "dog  dog", "dog?", "dog "]  # the last three have other ids once converted
+    for text, ids in zip(texts, Tokenizer(checkpoint, False, 60, 100)(texts), strict=True):
         assert ids.tolist() == [own.bos_id(), *own.encode(text)]
 
 

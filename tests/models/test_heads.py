@@ -1,4 +1,4 @@
-"""Untied heads and switches: what they compute, held against doing the parts by hand."""
+"""Untied heads and switches, compared with their parts computed by hand."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bench(dataset) -> Bench:
 
 
 def test_an_untied_head_computes_what_the_tied_one_did(bench):
-    """And it is a copy: changing it leaves the word embedding alone, as changing that leaves it."""
+    """And it is a copy: changing the head leaves the word embedding alone, and the other way round."""
     params = untied(bench.params)
     before = bench.model.apply({"params": bench.params}, bench.batch)
     np.testing.assert_allclose(bench.without_tie.apply({"params": params}, bench.batch), before, atol=1e-6)
@@ -65,8 +65,10 @@ def test_an_untied_head_computes_what_the_tied_one_did(bench):
 @pytest.mark.parametrize("layer", range(len(LAYERS)))
 @pytest.mark.parametrize("hidden_layers", [0, 2])
 def test_one_jitted_function_answers_as_its_parts_do_by_hand(bench, hidden_layers, layer, rng):
-    """Trunk, then switch on a layer's states, then either head on the final ones, in numpy; a swapped head, a switch
-    that reads another layer, or a state of another token would differ."""
+    """By hand, in numpy: the trunk, then the switch on a layer's states, then either head on the final states.
+
+    A swapped head, a switch that reads another layer, or the state of another token would give other answers.
+    """
     width, switch = SPEC.hidden_dim, Switch(hidden_layers)
     weights = switch.init(jax.random.key(3), jnp.zeros((1, width)))["params"]
     weights = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), a.dtype), weights)
@@ -102,9 +104,9 @@ def test_without_a_switch_the_model_answers_itself(bench):
 
 def test_the_nearest_centroid_decides_and_absent_ones_never(rng):
     state_ND = rng.normal(size=(50, 3)).astype(np.float32)
-    centroid_CD = rng.normal(size=(4, 3)).astype(np.float32)
-    on_C = np.array([True, False, True, False])
-    nearest_N = np.linalg.norm(state_ND[:, None] - centroid_CD, axis=-1).argmin(-1)
+    centroid_KD = rng.normal(size=(4, 3)).astype(np.float32)
+    on_K = np.array([True, False, True, False])
+    nearest_N = np.linalg.norm(state_ND[:, None] - centroid_KD, axis=-1).argmin(-1)
     absent = np.full((2, 3), np.inf, np.float32)
-    filled = Centroids(np.concatenate([centroid_CD, absent]), np.concatenate([on_C, [True, True]]))
-    np.testing.assert_array_equal(Centroids.decide(filled, state_ND), on_C[nearest_N])
+    filled = Centroids(np.concatenate([centroid_KD, absent]), np.concatenate([on_K, [True, True]]))
+    np.testing.assert_array_equal(Centroids.decide(filled, state_ND), on_K[nearest_N])

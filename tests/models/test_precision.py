@@ -1,4 +1,4 @@
-"""Products of bfloat16 operands: values and gradients are those of matrices rounded by hand."""
+"""Products of bfloat16 operands: values and gradients equal those of matrices rounded by hand."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NOISE = 1e-5  # of float32 sums, as a share of the sum of sizes; rounding to bfl
 SHAPES = [(5, 7, 3), (64, 256, 128), (1, 33, 1), (300, 1, 2)]
 
 
-def product(x_MD: jax.Array, w_DF: jax.Array) -> jax.Array:
-    return bfloat16_dot_general(x_MD, w_DF, DENSE)
+def product(x_TD: jax.Array, w_DF: jax.Array) -> jax.Array:
+    return bfloat16_dot_general(x_TD, w_DF, DENSE)
 
 
 def operands(shape: tuple[int, int, int], seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -61,7 +61,7 @@ def test_value_and_gradients_are_products_of_rounded_matrices(shape: tuple[int, 
 
 
 def test_that_rounding_shows() -> None:
-    """Or the tolerance would hide a float32 product."""
+    """If not, the tolerance would hide a float32 product."""
     x, w, g = operands(SHAPES[1])
     exact = np.asarray(x, np.float64), np.asarray(w, np.float64)
     with pytest.raises(AssertionError):
@@ -74,7 +74,7 @@ def test_that_rounding_shows() -> None:
 
 @pytest.mark.parametrize("how", [jax.vmap, in_turn], ids=["vmap", "map"])
 def test_seeds_side_by_side_and_in_turn_have_their_own_gradients(how: Callable) -> None:
-    """Both ways of `over_seeds`, inside jit. Breaks when the layout of the transpose is fixed for one matrix only."""
+    """Both ways of `over_seeds`, inside jit. Breaks when the layout of the transpose is right for one matrix only."""
     seeds = [operands((6, 9, 4), seed) for seed in (1, 2, 3)]
     together = jax.jit(how(value_and_gradients))(*(jnp.stack(parts) for parts in zip(*seeds, strict=True)))
     for index, (x, w, g) in enumerate(seeds):
@@ -85,7 +85,7 @@ def test_seeds_side_by_side_and_in_turn_have_their_own_gradients(how: Callable) 
 
 
 def test_leading_axes_are_instances() -> None:
-    """x [R, T, D], as in a dense layer; the gradient of w sums over both."""
+    """x [R, T, D], as in a dense layer; the gradient of w sums over rows and positions."""
     x, w, g = operands((6, 8, 5))
     g_RTF = g.reshape(2, 3, 5)
 
@@ -101,10 +101,10 @@ def test_leading_axes_are_instances() -> None:
 @pytest.mark.parametrize("shape", [(3, 5), (1, 4), (4, 1), (128, 64)])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_the_transpose_is_the_transpose(shape: tuple[int, int], dtype: type) -> None:
-    x_MN = jax.random.normal(jax.random.key(0), shape).astype(dtype)
+    matrix = jax.random.normal(jax.random.key(0), shape).astype(dtype)
     for how in (lambda step: step, jax.jit):
-        np.testing.assert_array_equal(how(_transposed)(x_MN), x_MN.T)
-    stacked = jnp.stack([x_MN, 2 * x_MN])
+        np.testing.assert_array_equal(how(_transposed)(matrix), matrix.T)
+    stacked = jnp.stack([matrix, 2 * matrix])
     np.testing.assert_array_equal(jax.jit(jax.vmap(_transposed))(stacked), stacked.swapaxes(1, 2))
 
 

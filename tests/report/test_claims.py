@@ -1,169 +1,107 @@
-"""Verdicts follow the numbers: each flips when the rows say the opposite."""
+"""How verdicts come about: by the rule alone, seed by seed; the claims of the experiments are tested with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import dataclasses
 
 import pytest
 
-from clusterlm_jax.records import ScoreRow
-from clusterlm_jax.report.claims import CLAIMS, MIXED, NOT_RUN, NOT_SEEN, SAME, Judgement, judge
-from clusterlm_jax.report.reading import mean_run, read_runs
-from tests.report.work_directories import (
-    like_the_paper,
-    metric_records,
-    score_rows,
-    write_facts,
-    write_metrics,
-    write_rows,
-    write_run,
+from clusterlm_jax.report.claims import (
+    MIXED,
+    NOT_RUN,
+    NOT_SEEN,
+    SAME,
+    Claim,
+    Finding,
+    Judgement,
+    apply,
+    claim,
+    judge,
+    verdict_words,
 )
+from clusterlm_jax.report.run import NotRun
+
+SEEN = {SAME: 0.9, NOT_SEEN: 0.1, NOT_RUN: None}  # a score that has each verdict
 
 
-def only(change: Callable[[ScoreRow, float], float], **where: str) -> Callable[[ScoreRow], float]:
-    """The paper's numbers, changed in the rows named."""
+@dataclasses.dataclass
+class Subject:
+    """What claims ask of a run; a score that is None was not run."""
 
-    def value(row: ScoreRow) -> float:
-        paper = like_the_paper(row)
-        return change(row, paper) if all(getattr(row, key) == given for key, given in where.items()) else paper
-
-    return value
-
-
-def judged(workdir: Path, value=like_the_paper, records: list[dict] | None = None) -> tuple[Judgement, ...]:
-    write_rows(workdir, score_rows(value))
-    write_metrics(workdir, metric_records() if records is None else records)
-    write_facts(workdir)
-    return judge(mean_run(read_runs(workdir)))
+    score: float | None
+    seeds: tuple[int, ...] = (0,)
+    members: tuple[Subject, ...] = ()
 
 
-def test_a_run_like_the_paper_agrees_with_every_claim(tmp_path: Path) -> None:
-    judgements = judged(tmp_path)
-    assert {judgement.claim.where: judgement.verdict for judgement in judgements if judgement.verdict != SAME} == {
-        "G.2, figure 11": NOT_RUN,
-        "B.1, figure 14": NOT_RUN,
-    }
-    assert all(judgement.numbers and not judgement.by_seed for judgement in judgements)
+@claim("The score is high.", "3.2", "The score is above .5.")
+def high(subject: Subject) -> Finding:
+    if subject.score is None:
+        raise NotRun("there is no score")
+    return Finding(subject.score > 0.5, (f"{subject.score:.2f}.",))
 
 
-def test_three_seeds_like_the_paper_agree_with_every_claim(tmp_path: Path) -> None:
-    judgements = judge(mean_run(read_runs(write_run(tmp_path, seeds=(0, 1, 2), shared_mappings=3))))
-    assert [judgement.verdict for judgement in judgements] == [SAME] * len(CLAIMS)
-    for judgement in judgements:
-        assert judgement.by_seed == ({} if judgement.claim.all_seeds else dict.fromkeys((0, 1, 2), SAME))
+def of_seeds(*verdicts: str) -> Subject:
+    """Seeds with these verdicts; by their mean alone the claim would hold."""
+    members = tuple(Subject(SEEN[verdict], (seed,)) for seed, verdict in enumerate(verdicts))
+    return Subject(0.9, tuple(range(len(verdicts))), members)
+
+
+def test_a_claim_is_made_of_its_words_and_the_function_below_them() -> None:
+    assert isinstance(high, Claim)
+    assert (high.paper, high.where, high.rule) == ("The score is high.", "3.2", "The score is above .5.")
+    assert not high.ours and not high.all_seeds
+    assert high.measure(Subject(0.7)) == Finding(True, ("0.70.",))
+    assert claim("Is it high?", "ours", "Above .5.", ours=True)(high.measure).ours
 
 
 @pytest.mark.parametrize(
-    ("flat_in", "verdict"), [((0,), MIXED), ((1, 2), MIXED), ((0, 1, 2), NOT_SEEN)], ids=["one", "two", "all"]
+    ("score", "verdict", "number"),
+    [(0.9, SAME, "0.90."), (0.1, NOT_SEEN, "0.10."), (None, NOT_RUN, "Not run: there is no score.")],
 )
-def test_seeds_that_do_not_agree_are_mixed(tmp_path: Path, flat_in: tuple[int, ...], verdict: str) -> None:
-    """Task clusters that never rise in some seeds; a verdict by the mean alone would take no notice of one of them."""
-
-    def value(row: ScoreRow) -> float:
-        return 0.3 if row.seed in flat_in and row.label == "task" else like_the_paper(row)
-
-    judgement = judge(mean_run(read_runs(write_run(tmp_path, value, seeds=(0, 1, 2)))))[0]
-    assert judgement.verdict == verdict
-    assert judgement.by_seed == {seed: NOT_SEEN if seed in flat_in else SAME for seed in (0, 1, 2)}
-
-
-def test_a_seed_that_was_not_run_leaves_the_verdict_open(tmp_path: Path) -> None:
-    rows = [row for seed in (0, 1) for row in score_rows(like_the_paper, seed=seed)]
-    write_rows(tmp_path, [row for row in rows if row.seed == 0 or not row.score.startswith("knn")])
-    write_metrics(tmp_path, [record for seed in (0, 1) for record in metric_records(seed=seed)])
-    (judgement,) = (j for j in judge(mean_run(read_runs(tmp_path))) if j.claim.where == "3.3, figure 4")
-    assert judgement.by_seed == {0: SAME, 1: NOT_RUN} and judgement.verdict == MIXED
-
-
-FLAT = {label: only(lambda row, paper: 0.3, label=label) for label in ("task", "distribution", "distribution_mapping")}
-OPPOSITES = {
-    "improve throughout": FLAT["task"],
-    "saturate": only(lambda row, paper: 0.8 * paper, label="task"),
-    "Higher layers": only(
-        lambda row, paper: paper if row.epoch == 0 or row.layer == "final_norm" else 0.9 - 0.2 * int(row.layer),
-        label="task",
-    ),
-    "obvious clusters": FLAT["distribution"],
-    "together are strong": FLAT["distribution_mapping"],
-    "better on validation": only(lambda row, paper: 0.95 * paper, label="distribution_mapping", split="validation"),
-    "Hard examples": only(lambda row, paper: 0.5, score="hard_with_own"),
-    "similar instructions alone": only(lambda row, paper: 0.9, label="regrouped_task"),
-    "learns to identify tasks": only(lambda row, paper: paper if row.epoch > 4 else 0.15, label="task", score="f1"),
-    "from different distributions": only(lambda row, paper: 0.15, score="across", label="task"),
-    "nested": only(lambda row, paper: 5.0, score="tree_clusters", label="distribution"),
-    "persist": only(lambda row, paper: paper if row.epoch <= 5 else 0.5 * paper, label="task", split="validation"),
-    "nearest training neighbours": only(
-        lambda row, paper: 0.1 + 0.01 * row.epoch if row.layer == "0" else 0.1, score="knn_accuracy"
-    ),
-    "correlate": only(lambda row, paper: 1 - paper, label="task"),
-}
-
-
-@pytest.mark.parametrize("words", OPPOSITES)
-def test_a_verdict_flips_when_the_rows_say_the_opposite(tmp_path: Path, words: str) -> None:
-    (verdict,) = (
-        judgement.verdict for judgement in judged(tmp_path, OPPOSITES[words]) if words in judgement.claim.paper
-    )
-    assert verdict == NOT_SEEN
-
-
-@pytest.mark.parametrize("split", ["training_subset", "validation"])
-def test_both_splits_must_improve(tmp_path: Path, split: str) -> None:
-    assert judged(tmp_path, only(lambda row, paper: 0.3, label="task", split=split))[0].verdict == NOT_SEEN
-
-
-def abrupt_rise(workdir: Path, change: Callable[[dict], dict]) -> str:
-    judgements = judged(workdir, records=[record | change(record) for record in metric_records()])
-    (verdict,) = (judgement.verdict for judgement in judgements if "rises abruptly" in judgement.claim.paper)
-    return verdict
+def test_one_run_is_judged_by_the_rule(score: float | None, verdict: str, number: str) -> None:
+    assert apply(high, Subject(score)) == (verdict, (number,))
+    (judgement,) = judge((high,), Subject(score))
+    assert (judgement.verdict, judgement.numbers, judgement.by_part) == (verdict, (number,), {})
+    assert judgement.words == verdict
 
 
 @pytest.mark.parametrize(
-    ("change", "verdict"),
+    ("seeds", "together"),
     [
-        (lambda record: {}, SAME),
-        (lambda record: {"validation_accuracy": 0.1 + 0.1 * record["epoch"]}, NOT_SEEN),  # rises from the start
-        (lambda record: {"validation_accuracy": 0.02}, NOT_SEEN),  # never rises
-        (lambda record: {"training_loss": 3.0 + 0.1 * record["epoch"]}, NOT_SEEN),  # the loss does not fall
-        (lambda record: {"training_loss": None}, NOT_RUN),
+        ((SAME, SAME, SAME), SAME),
+        ((SAME, SAME, NOT_SEEN), MIXED),
+        ((SAME, NOT_SEEN, NOT_SEEN), MIXED),
+        ((NOT_SEEN, NOT_SEEN, NOT_SEEN), NOT_SEEN),
+        ((SAME, NOT_RUN), MIXED),
+        ((NOT_SEEN, NOT_RUN), NOT_SEEN),
+        ((NOT_RUN, NOT_RUN), NOT_RUN),
     ],
 )
-def test_the_abrupt_rise_needs_a_flat_start_a_rise_and_a_falling_loss(tmp_path: Path, change, verdict: str) -> None:
-    assert abrupt_rise(tmp_path, change) == verdict
+def test_the_verdict_is_the_seeds_common_one_and_the_numbers_are_their_mean_s(
+    seeds: tuple[str, ...], together: str
+) -> None:
+    (judgement,) = judge((high,), of_seeds(*seeds))
+    assert (judgement.verdict, judgement.numbers) == (together, ("0.90.",))
+    assert {name: verdict for name, (verdict, _) in judgement.by_part.items()} == {
+        str(seed): verdict for seed, verdict in enumerate(seeds)
+    }
 
 
-def test_the_numbers_beside_a_verdict_are_the_run_s(tmp_path: Path) -> None:
-    """Mean of the formula over blocks 1, 2, 3 at the first and the last epoch, worked out by hand."""
-    numbers = judged(tmp_path)[0].numbers
-    last = sum(0.15 + (0.92 - 0.15) * (0.4 + 0.6 * depth) for depth in (1 / 3, 2 / 3, 1)) / 3
-    assert f"Validation: 0.15 (epoch 0) to {last:.2f} (epoch 8)." in numbers
-    assert any(
-        "last epoch (8)" in number and "input symbol 0.53, 0.37, 0.20; task 0.27, 0.43, 0.60" in number
-        for number in numbers
-    ), "the variance shares stand beside the claim about task clusters"
+def test_a_claim_about_all_seeds_is_judged_once() -> None:
+    about_all = dataclasses.replace(high, all_seeds=True)
+    (judgement,) = judge((about_all,), of_seeds(NOT_SEEN, NOT_SEEN))
+    assert (judgement.verdict, judgement.by_part) == (SAME, {})
 
 
-def test_a_claim_without_its_rows_was_not_run(tmp_path: Path) -> None:
-    """Without the neighbours only their claim is open; with nothing at all every one is, each with a reason."""
-    write_rows(tmp_path, [row for row in score_rows(like_the_paper) if not row.score.startswith("knn")])
-    write_metrics(tmp_path, metric_records())
-    write_facts(tmp_path)
-    open_claims = [judgement for judgement in judge(mean_run(read_runs(tmp_path))) if judgement.verdict == NOT_RUN]
-    assert [judgement.claim.where for judgement in open_claims] == ["3.3, figure 4", "G.2, figure 11", "B.1, figure 14"]
-    write_rows(tmp_path, [])
-    (tmp_path / "metrics.jsonl").unlink()
-    judgements = judge(mean_run(read_runs(tmp_path)))
-    assert {judgement.verdict for judgement in judgements} == {NOT_RUN}
-    assert all(judgement.numbers[0].startswith("Not run: ") for judgement in judgements)
+def test_a_mixed_verdict_says_how_many_seeds_agree() -> None:
+    (judgement,) = judge((high,), of_seeds(SAME, NOT_SEEN, SAME))
+    assert judgement.words == "mixed (2 of 3 seeds)"
 
 
-def test_an_accuracy_that_never_moves_leaves_the_correlation_open(tmp_path: Path) -> None:
-    records = [record | {"validation_accuracy": 0.04} for record in metric_records()]
-    (verdict,) = (j.verdict for j in judged(tmp_path, records=records) if j.claim.where == "G.4, figure 15")
-    assert verdict == NOT_RUN
-
-
-def test_every_claim_prints_its_source_and_its_rule() -> None:
-    for claim in CLAIMS:
-        assert claim.where[0] in "3BG" and claim.rule.endswith(".") and claim.paper.endswith(".")
+def test_verdicts_are_counted_for_the_paper_s_claims_alone() -> None:
+    own = dataclasses.replace(high, ours=True)
+    judgements = [
+        *(Judgement(high, verdict, ()) for verdict in (NOT_RUN, SAME, MIXED, SAME)),
+        Judgement(own, NOT_SEEN, ()),
+    ]
+    assert verdict_words(judgements) == "2 same direction, 1 mixed, 1 not run"

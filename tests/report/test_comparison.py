@@ -1,189 +1,136 @@
-"""Runs side by side: their curves, their numbers and their verdicts are those of each alone."""
+"""What is read from work directories side by side, and the panels and verdicts of a comparison."""
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from clusterlm_jax.analysis.correlation import correlate
-from clusterlm_jax.records import ScoreRow
-from clusterlm_jax.report import claims, comparison
-from clusterlm_jax.report.points import read_points
-from clusterlm_jax.report.reading import mean_run, read_runs
+from clusterlm_jax.report import comparison
+from clusterlm_jax.report.claims import Finding, claim
+from clusterlm_jax.report.comparison import Point, known, read_points
+from clusterlm_jax.report.page import figure, table
+from clusterlm_jax.report.reading import read_main
+from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.report.summary import WORDS, spread
-from tests.report.work_directories import like_the_paper, metric_records, write_metrics, write_run
+from tests.report.work_directories import metric_records, write_metrics, write_run
 
-NAMES = ("narrow", "wide", "never")
+NAMES = ("whole", "begun", "damaged", "none")
 
 
-def weaker(row: ScoreRow) -> float:
-    return 0.7 * like_the_paper(row)
+def progress(run: Run) -> str:
+    if not run.metrics:
+        raise NotRun("nothing has been trained yet")
+    return f"{run.trained} epochs"
+
+
+def read(root: Path, names: tuple[str, ...], into: Path | None = None) -> tuple[Point[Run], ...]:
+    return read_points(read_main, progress, {name: root / name for name in names}, into or root)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    """Three seeds, one seed of a longer training, and a point that has not run; compared."""
-    root = tmp_path_factory.mktemp("grid")
-    write_run(root / "narrow", seeds=(0, 1, 2))
-    (write_run(root / "wide", weaker) / "report.html").touch()
-    longer = json.loads((root / "wide" / "config.json").read_text()) | {"train": {"epochs": 16}}
-    (root / "wide" / "config.json").write_text(json.dumps(longer))
-    comparison.write({name: root / name for name in NAMES}, root, ReportSpec(formats=("png",)))
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two seeds with a page, one without anything yet, a damaged one, and a missing one."""
+    root = tmp_path_factory.mktemp("points")
+    (write_run(root / "whole", seeds=(0, 2)) / "report.html").touch()
+    (root / "begun").mkdir()
+    (write_run(root / "damaged") / "scores.csv").write_text("a,b\n")
     return root
 
 
 @pytest.fixture(scope="module")
-def points(root):
-    return read_points({name: root / name for name in NAMES}, root)
+def points(root: Path) -> dict[str, Point[Run]]:
+    return {point.name: point for point in read(root, NAMES)}
 
 
-def table(root: Path, name: str) -> dict[str, dict[str, str]]:
-    with (root / "tables" / f"{name}.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    return {next(iter(row.values())): row for row in rows}
+def test_points_are_in_their_order_each_with_a_line_of_its_own(tmp_path: Path) -> None:
+    """More points than colours: the eighth takes the first colour again, and another stroke."""
+    names = tuple(f"p{index}" for index in range(9))
+    points = read(tmp_path, names)
+    assert tuple(point.name for point in points) == names
+    assert len({tuple(point.line.values()) for point in points}) == 9
 
 
-def lines(axes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Data of a panel by the colour of its points' lines."""
-    return {line.get_color(): line.get_data() for line in axes.lines}
+def test_what_is_not_there_or_damaged_is_not_run_and_says_why(points: dict[str, Point[Run]]) -> None:
+    assert points["whole"].run.seeds == (0, 2)
+    assert points["whole"].words == "8 epochs"
+    assert [name for name in NAMES if points[name].run is None] == ["begun", "damaged", "none"]
+    assert points["begun"].words == "not run: nothing has been trained yet"
+    assert points["none"].words.startswith("not run: There is no work directory")
+    assert "is not a table of scores" in points["damaged"].words
+    assert known(list(points.values())) == [points["whole"]]
+    with pytest.raises(NotRun, match="at no point"):
+        known([points["none"]])
 
 
-def test_every_file_is_written(root):
-    figures = {"figure_training.png", "figure_correlation.png"}
-    assert {path.name for path in (root / "figures").iterdir()} == figures
-    names = {entry.name for entry in (comparison.SETTINGS, *comparison.TABLES)}
-    assert {path.name for path in (root / "tables").iterdir()} == {f"{n}.{s}" for n in names for s in ("md", "csv")}
+def test_pages_are_linked_from_where_the_comparison_is(root: Path, points: dict[str, Point[Run]]) -> None:
+    (point,) = read(root, ("whole",), root / "elsewhere")
+    assert point.address == "../whole/report.html"
+    assert (points["whole"].address, points["begun"].address) == ("whole/report.html", "")
 
 
-def test_settings_that_differ_are_told(root):
-    rows = table(root, "table_settings")
-    assert {key: (row["narrow"], row["wide"], row["never"]) for key, row in rows.items()} == {
-        "seeds": ("[0, 1, 2]", "[0]", ""),
-        "train.epochs": ("None", "16", ""),
-    }
+def test_a_measure_is_taken_of_every_seed_or_of_none(points: dict[str, Point[Run]]) -> None:
+    def fails(run: Run) -> int:
+        raise NotRun("not there")
+
+    assert points["whole"].each_seed(lambda run: run.seeds[0]) == [0, 2]
+    assert points["whole"].each_seed(fails) == points["none"].each_seed(lambda run: run.seeds[0]) == []
 
 
-def test_the_page_links_to_every_run_s_own_and_says_what_was_not_run(root):
-    page = (root / "report.html").read_text()
-    assert re.findall(r'<dt>(?:<a href="(.*?)">)?(\w+)', page) == [
-        ("", "narrow"),
-        ("wide/report.html", "wide"),
-        ("", "never"),
+def test_the_legend_says_which_points_have_not_run(points: dict[str, Point[Run]]) -> None:
+    assert [points[name].handle.get_label() for name in NAMES[:2]] == ["whole", "begun (not run)"]
+    assert points["whole"].handle.get_color() == points["whole"].line["color"]
+
+
+def test_every_point_with_something_to_show_has_a_panel(points: dict[str, Point[Run]]) -> None:
+    shown = []
+    drawn = comparison.panels(
+        list(points.values()), "Title", lambda axes, run: shown.append(run), [points["whole"].handle], ylabel="F1"
+    )
+    assert shown == [points["whole"].run]
+    visible = [axes for axes in drawn.axes if axes.get_visible()]
+    assert [(axes.get_title(loc="left"), axes.get_ylabel()) for axes in visible] == [("whole", "F1")]
+
+
+@claim("Training goes far.", "3.2", "Seed 0 was trained.")
+def far(run: Run) -> Finding:
+    return Finding(run.seeds[0] == 0, ())
+
+
+def test_the_claims_of_every_point_are_side_by_side(points: dict[str, Point[Run]]) -> None:
+    """In seed 2 it does not hold."""
+    made = comparison.claims_entry((far,))(list(points.values()))
+    assert made.header == ("the claim", "whole")
+    assert made.rows == (("Training goes far. (3.2)", "mixed (1 of 2 seeds)"),)
+
+
+def test_the_page_links_to_each_run_s_own_and_says_what_was_not_run(root: Path) -> None:
+    @figure("figure_seeds", "Seeds", "How many.")
+    def seeds(points):
+        return comparison.panels(points, "Seeds", lambda axes, run: axes.plot([0, 1]), [points[0].handle])
+
+    @table("table_names", "Names", "Of the points.")
+    def names(points):
+        return comparison.table_of(["name"], known(points), [(("is",), [point.name for point in known(points)])])
+
+    into = root / "out"
+    page = comparison.write(
+        "Is it so?", read(root, NAMES, into), (seeds,), (names,), into, ReportSpec(formats=("png",))
+    )
+    html = page.read_text()
+    assert page == into / "report.html"
+    assert re.findall(r'<dt>(?:<a href="(.*?)">)?(\w+)', html) == [
+        ("../whole/report.html", "whole"),
+        *(("", name) for name in NAMES[1:]),
     ]
-    assert "not run: nothing has been trained yet" in page
-    assert page.count("<img") == 2
-    assert 'src="data:image/png' in page
+    assert "<h1>Is it so? Runs side by side: out</h1>" in html
+    assert "<h3>Seeds</h3>" in html, "no figure of a comparison is called ours: none has a number"
+    assert (into / "tables" / "table_names.csv").read_text() == "name,whole\nis,whole\n"
+    assert [path.name for path in (into / "figures").iterdir()] == ["figure_seeds.png"]
 
 
-def test_curves_are_means_over_the_seeds_along_the_share_of_training(root, points):
-    """The longer training is half done; a curve along epochs would end at 8 in both."""
-    accuracy, clusters, beneath, neighbours = comparison.figure_training(points).axes
-    narrow, wide = (point.line["color"] for point in points[:2])
-    shares, values = lines(accuracy)[narrow]
-    np.testing.assert_allclose(shares, np.arange(9) / 8)
-    seeds = [[row["validation_accuracy"] for row in metric_records(seed=seed)] for seed in (0, 1, 2)]
-    np.testing.assert_allclose(values, np.mean(seeds, axis=0))
-    assert lines(accuracy)[wide][0][-1] == 0.5
-    (band,) = accuracy.collections  # of the only point with several seeds
-    top = band.get_paths()[0].vertices[:, 1].max()
-    assert top == pytest.approx((np.mean(seeds, axis=0) + np.std(seeds, axis=0, ddof=1)).max())
-    assert [len(axes.lines) for axes in (clusters, beneath, neighbours)] == [2, 2, 2]
-
-
-def test_clusters_are_the_best_block_s_and_those_beneath_the_mean_of_all(root, points):
-    (run,) = read_runs(root / "wide")
-    _, clusters, beneath, neighbours = comparison.figure_training(points).axes
-    colour = points[1].line["color"]
-
-    def blocks(reducer: str) -> np.ndarray:
-        return np.array([list(run.curve("f1", "task", "validation", block, reducer).values()) for block in "123"])
-
-    np.testing.assert_allclose(lines(clusters)[colour][1], blocks(run.reducer).max(axis=0))
-    np.testing.assert_allclose(lines(beneath)[colour][1], blocks("input_removed").mean(axis=0))
-    top = list(run.curve("knn_percentage", "task", "validation", "3").values())
-    np.testing.assert_allclose(lines(neighbours)[colour][1], top)
-
-
-def test_trainings_of_one_length_are_shown_in_epochs(root):
-    points = read_points({"narrow": root / "narrow"}, root)
-    axes = comparison.figure_training(points).axes
-    np.testing.assert_allclose(lines(axes[0])[points[0].line["color"]][0], np.arange(9))
-    assert axes[-1].get_xlabel() == "epoch"
-
-
-def test_correlations_stand_at_their_relative_depth_beside_the_threshold(root, points):
-    axes = comparison.figure_correlation(points).axes
-    assert len(axes) == 6
-    for panel, sign in zip(axes, (1, 1, 1, -1, -1, -1), strict=True):
-        *_, threshold = panel.lines
-        assert list(threshold.get_ydata()) == [sign * 0.6] * 2
-    (run,) = read_runs(root / "wide")
-    depth, r = lines(axes[2])[points[1].line["color"]]
-    np.testing.assert_allclose(depth, [0, 1 / 3, 2 / 3, 1])
-    accuracy = run.metrics["validation_accuracy"]
-    expected = [correlate(accuracy, run.curve("ami", "task", "validation", layer)) for layer in "0123"]
-    np.testing.assert_allclose(r, expected)
-
-
-def test_the_table_has_every_measure_of_every_point(root):
-    rows = table(root, "table_comparison")
-    assert list(rows)[3:] == list(WORDS.values())
-    assert (rows["seeds"]["narrow"], rows["epochs"]["wide"]) == ("3", "16")
-    assert {row["never"] for row in rows.values()} == {""}
-    for name in ("narrow", "wide"):
-        for measure, (mean, deviation, values) in spread(read_runs(root / name)).items():
-            shown = rows[WORDS[measure]][name]
-            if mean is None:
-                assert shown == ""
-            elif len(set(values)) > 1:
-                assert shown == f"{mean:.3f} ± {deviation:.3f}"
-            else:
-                assert float(shown) == pytest.approx(values[0])
-
-
-def test_verdicts_are_those_of_each_run_s_page(root):
-    rows = table(root, "table_claims")
-    for name in ("narrow", "wide"):
-        judgements = claims.judge(mean_run(read_runs(root / name)))
-        assert [row[name].split(" (")[0] for row in rows.values()] == [judgement.verdict for judgement in judgements]
-    assert {row["never"] for row in rows.values()} == {""}
-    mixed = [row["narrow"] for row in rows.values() if row["narrow"].startswith(claims.MIXED)]
-    assert all(re.fullmatch(r"mixed \([12] of 3 seeds\)", verdict) for verdict in mixed)
-
-
-def test_correlations_are_also_taken_over_all_points_and_seeds(root):
-    """Four values, three of them of one point: a mean of the points' means would weigh the single seed as much."""
-    row = table(root, "table_correlation")["accuracy and task AMI"]
-    runs = [run for name in ("narrow", "wide") for run in read_runs(root / name)]
-    r = [correlate(run.metrics["validation_accuracy"], run.curve("ami", "task", "validation", "3")) for run in runs]
-    assert row["all points and seeds"] == f"{np.mean(r):.3f} ± {np.std(r, ddof=1):.3f}"
-    assert row["narrow"] == f"{np.mean(r[:3]):.3f} ± {np.std(r[:3], ddof=1):.3f}"
-    assert row["the paper"] == "> 0.6"
-
-
-def test_before_anything_has_run_it_says_so(tmp_path):
-    page = comparison.write({"a": tmp_path / "a"}, tmp_path, ReportSpec(formats=("png",)))
-    assert page.read_text().count("Not run: no point has been trained yet.") == 5
-    assert not list((tmp_path / "figures").glob("*.png"))
-
-
-def test_accuracy_is_compared_before_the_first_analysis(tmp_path):
-    (tmp_path / "a").mkdir()
-    write_metrics(tmp_path / "a", metric_records())
-    accuracy, clusters, *_ = comparison.figure_training(read_points({"a": tmp_path / "a"}, tmp_path)).axes
-    assert len(accuracy.lines) == 1
-    assert clusters.texts[0].get_text().startswith("not run")
-
-
-def test_any_work_directories_can_be_compared_from_the_command_line(root, tmp_path, capsys):
-    given = [str(root / "narrow"), str(root / "wide"), f"--into={tmp_path / 'out'}"]
-    assert comparison.main(given) == 0
-    assert "narrow" in (tmp_path / "out" / "report.html").read_text()
-    assert comparison.main([str(root / "none"), *given]) == 2
-    assert capsys.readouterr().err == f"clusterlm_jax: There is no work directory {root / 'none'}.\n"
+def test_a_point_on_its_way_is_known(tmp_path: Path) -> None:
+    write_metrics(tmp_path, metric_records(epochs=4))
+    (point,) = read_points(read_main, progress, {"a": tmp_path}, tmp_path)
+    assert (point.run.trained, point.words) == (3, "3 epochs")

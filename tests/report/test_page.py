@@ -1,222 +1,195 @@
-"""The whole report: from a work directory to files and a page."""
+"""The frame of every page, on a page of its own: files, headings, words where something was not run."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from matplotlib.image import imread
+from matplotlib.figure import Figure
 
-from clusterlm_jax.records import ScoreRow, UserError
-from clusterlm_jax.report.claims import CLAIMS
-from clusterlm_jax.report.gallery import FIGURES
-from clusterlm_jax.report.page import write
-from clusterlm_jax.report.run_tables import TABLES
+from clusterlm_jax.report.claims import MIXED, NOT_SEEN, SAME, Claim, Finding, Judgement
+from clusterlm_jax.report.page import FigureEntry, Page, TableEntry, figure, heading, publish, table
+from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
-from tests.report.work_directories import (
-    like_the_paper,
-    metric_records,
-    score_rows,
-    write_embeddings,
-    write_facts,
-    write_metrics,
-    write_rows,
-    write_run,
-)
+from clusterlm_jax.report.tables import Spread, Table
 
-NAMES = tuple(entry.name for entry in FIGURES)
 PAGE_ONLY = ReportSpec(formats=())
 
 
-@pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run with its report; read it, do not change it."""
-    workdir = write_run(tmp_path_factory.mktemp("report") / "run")
-    assert write(workdir, ReportSpec()) == workdir / "report.html"
-    return workdir
+@figure("figure_line", "a line", "Look at its slope.", number="3")
+def line(subject: dict) -> Figure:
+    if "values" not in subject:
+        raise NotRun("there are no values")
+    drawn = Figure(figsize=(4, 2))
+    drawn.subplots().plot(subject["values"])
+    return drawn
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_figure_is_drawn_in_both_formats(reported: Path, name: str) -> None:
-    pixels = imread(reported / "figures" / f"{name}.png")[..., :3]
-    assert pixels.shape[1] >= 800, "150 dots per inch of a page's width"
-    inked = np.any(pixels < 0.9, axis=-1)
-    assert inked.mean() > 0.005
-    # A figure that lost its panels still has a title and a legend at its ends: look between them.
-    middle = inked[inked.shape[0] // 4 : inked.shape[0] * 3 // 4]
-    assert middle.any(axis=0).mean() > 0.3
-    pdf = (reported / "figures" / f"{name}.pdf").read_bytes()
-    assert pdf.startswith(b"%PDF") and len(pdf) > 5000
+@figure("figure_spec", "what was asked for", "Ours.", with_spec=True)
+def asked(subject: dict, spec: ReportSpec) -> Figure:
+    drawn = Figure(figsize=(2, 2))
+    drawn.suptitle(spec.scatter_layer)
+    return drawn
 
 
-def test_nothing_but_the_named_files_is_left(reported: Path) -> None:
-    figures = {f"{name}.{form}" for name in NAMES for form in ("png", "pdf")}
-    tables = {f"{entry.name}.{suffix}" for entry in TABLES for suffix in ("md", "csv")}
-    tables -= {"table_seeds.md", "table_seeds.csv"}  # one seed only
-    assert {path.name for path in (reported / "figures").iterdir()} == figures
-    assert {path.name for path in (reported / "tables").iterdir()} == tables
+@table("table_values", "Values", "With three decimals.")
+def values(subject: dict) -> Table:
+    if "values" not in subject:
+        raise NotRun("nothing was measured")
+    return Table(("name", "value"), (("mean", Spread(tuple(subject["values"]))), ("missing", None), ("third", 1 / 3)))
 
 
-def test_the_page_holds_everything_and_needs_nothing_else(reported: Path) -> None:
-    html = (reported / "report.html").read_text()
-    sources = re.findall(r'\bsrc="([^"]*)"', html)
-    assert len(sources) == len(NAMES)
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert set(re.findall(r'\bhref="([^"]*)"', html)) == {"https://arxiv.org/abs/2402.12151"}
-    assert "<script" not in html and "<link" not in html and "url(" not in html and "@import" not in html
-    before_tables = re.sub(r"<p>A GPT-2.*?</p>|\d+ not run", "", html.split("Tables</h2>")[0], flags=re.S)
-    assert before_tables.count("not run</span>") == 2, "the claims about seeds and about similar tasks"
-    assert len(re.findall("not run", before_tables, flags=re.I)) == 4, "each with its reason, and no figure"
+def write(into: Path, subject: dict, spec: ReportSpec = PAGE_ONLY, **page) -> str:
+    said = Page(**({"title": "T", "question": "Is it so?", "introduction": "<em>Yes.</em>"} | page))
+    path = publish(said, subject, (line, asked), (values,), into, spec)
+    assert path == into / "report.html"
+    return path.read_text()
 
 
-def test_the_headline_names_the_main_numbers(reported: Path) -> None:
-    html = (reported / "report.html").read_text()
-    for words in (
-        "55,360 parameters",
-        "8 epochs of 220 steps",
-        "0.950 at epoch 5",
-        "15 same direction, 0 not seen, 2 not run",
-        "train 2 min 1 s, analyse 30 s",
-    ):
-        assert words in html
-    # The formula's highest validation task F1: t-SNE, top block, from epoch 5 on (0.92).
-    assert re.search(r"Highest task F1, validation</dt><dd>0\.920 at (layer 3|final norm), epoch \d", html)
+WHOLE = {"values": [0.25, 0.75]}
 
 
-def neighbours_only(workdir: Path) -> Path:
-    """A run with little to draw: figures 3 and 4 and the scatter."""
-    write_rows(workdir, [row for row in score_rows(like_the_paper) if row.score.startswith("knn")])
-    write_metrics(workdir, metric_records())
-    write_embeddings(workdir, (0, 5), ("3",))
-    write_facts(workdir)
-    return workdir
+def test_an_entry_is_made_of_its_words_and_the_function_below_them() -> None:
+    assert isinstance(line, FigureEntry) and isinstance(values, TableEntry)
+    assert (line.name, line.title, line.caption, line.number) == ("figure_line", "a line", "Look at its slope.", "3")
+    assert (values.name, values.title, values.note) == ("table_values", "Values", "With three decimals.")
+    assert (heading(line), heading(asked)) == ("Figure 3: a line", "what was asked for (ours)")
+    assert line(WHOLE).axes[0].lines[0].get_ydata().tolist() == WHOLE["values"]
+    assert asked(WHOLE, ReportSpec(scatter_layer="7")).get_suptitle() == "7"
+    assert values(WHOLE).rows[1] == ("missing", None)
 
 
-def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    workdir = neighbours_only(tmp_path)
-
-    def files() -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in workdir.rglob("*.*") if path.is_file()}
-
-    write(workdir, ReportSpec(formats=("png", "pdf", "svg")))
-    first = files()
-    assert {"figure_4.svg", "figure_scatter.pdf", "figure_3.png", "table_9.md", "report.html"} <= first.keys()
-    write(workdir, ReportSpec(formats=("png", "pdf", "svg")))
-    assert files() == first
-
-
-def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = write(tmp_path, PAGE_ONLY)
-    before = page.read_bytes()
-    write_facts(tmp_path)
-    plain = Path.write_text
-
-    def full_disk(path: Path, text: str, **options) -> int:
-        plain(path, text[:100], **options)
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(Path, "write_text", full_disk)
-        write(tmp_path, PAGE_ONLY)
-    assert page.read_bytes() == before
-    write(tmp_path, PAGE_ONLY)
-    assert page.read_bytes() != before, "the two reports differ, so the old one was really kept"
+def test_figures_and_tables_become_files_and_the_page_needs_none_of_them(tmp_path: Path) -> None:
+    html = write(tmp_path, WHOLE, ReportSpec(formats=("pdf", "svg")))
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        f"figure_{name}.{form}" for name in ("line", "spec") for form in ("pdf", "svg")
+    }
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {"table_values.md", "table_values.csv"}
+    sources = re.findall(r'\bsrc="data:image/png;base64,([^"]*)"', html)
+    assert len(sources) == 2 and all(base64.b64decode(source).startswith(b"\x89PNG") for source in sources)
+    assert re.findall(r'<img [^>]*width="(\d+)"', html) == ["480", "240"], "one scale: 120 pixels an inch"
+    assert not re.search(r"<script|<link|url\(|@import|\bhref=", html)
 
 
-def test_an_empty_work_directory_says_not_run_everywhere(tmp_path: Path) -> None:
-    html = write(tmp_path, ReportSpec()).read_text()
-    assert html.count('class="missing"') >= len(NAMES)
-    assert html.count("not run</span>") == len(CLAIMS)
-    assert "<img" not in html and not list((tmp_path / "figures").glob("*"))
-
-
-def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
-    """No t-SNE, no neighbours, one label missing, three epochs of which the last is half analysed."""
-    rows = [
-        row
-        for row in score_rows(like_the_paper)
-        if row.reducer == "none" and not row.score.startswith("knn") and row.label != "distribution"
-        if row.epoch < 2 or (row.epoch == 2 and row.layer in "01")
+def test_a_table_is_shown_to_people_and_given_in_full_to_programs(tmp_path: Path) -> None:
+    html = write(tmp_path, WHOLE)
+    assert '<td class="number">0.500 ± 0.354</td>' in html and '<td class="number">0.333</td>' in html
+    assert '<td class="absent">not run</td>' in html
+    assert "| mean | 0.500 ± 0.354 |" in (tmp_path / "tables" / "table_values.md").read_text()
+    assert (tmp_path / "tables" / "table_values.csv").read_text().splitlines() == [
+        'name,value,"value, standard deviation"',
+        f"mean,0.5,{Spread((0.25, 0.75)).deviation}",
+        "missing,,",
+        f"third,{1 / 3},",
     ]
-    write_rows(tmp_path, rows)
-    write_metrics(tmp_path, metric_records()[:3])
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"run": "main", "seed": 0, "epo')  # killed while writing
-    html = write(tmp_path, ReportSpec(formats=("png",))).read_text()
-    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert drawn == {f"figure_{name}" for name in ("2", "3", "6a", "6b", "variance", "timing", "hard", "instruments")}
-    for reason in (
-        "Not run: there are no t-SNE coordinates of the validation split.",
-        "Not run: the nearest neighbours have not been analysed.",
-        "Not run: only one space has been scored.",
-        "Not run: fewer than three epochs have been analysed.",
-    ):
-        assert reason in html
-    assert "last (1)" in (tmp_path / "tables" / "table_scores.md").read_text(), "a half analysed epoch is not the last"
 
 
-def test_figures_a_run_no_longer_supports_are_removed(tmp_path: Path) -> None:
-    neighbours_only(tmp_path)
-    write(tmp_path, ReportSpec())
-    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"figure_3", "figure_4", "figure_scatter"}
-    write_rows(tmp_path, [])
-    write(tmp_path, ReportSpec(formats=("pdf",)))
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"figure_3.pdf", "figure_scatter.pdf"}
+def test_what_was_not_run_is_named_in_its_place_and_older_files_go(tmp_path: Path) -> None:
+    write(tmp_path, WHOLE, ReportSpec(formats=("png", "svg")))
+    html = write(tmp_path, {}, ReportSpec(formats=("png",)))
+    assert "Not run: there are no values." in html and "Not run: nothing was measured." in html
+    assert "Look at its slope." in html, "the caption says what would be there"
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["figure_spec.png"]
+    assert not list((tmp_path / "tables").iterdir())
+
+
+def test_the_first_screen_has_the_question_the_summary_and_the_leading_figure(tmp_path: Path) -> None:
+    html = write(tmp_path, WHOLE, summary=["It was run.", "It came out."], lead="figure_line", facts=[("Run", "a")])
+    parts = ("<h1>Is it so?</h1>", "<em>Yes.</em>", "<li>It was run.</li><li>It came out.</li>", "Figure 3: a line")
+    places = [html.index(part) for part in (*parts, "<h2>The run</h2>", "<h2>Figures</h2>")]
+    assert places == sorted(places)
+    assert html.count("<h3>Figure 3: a line</h3>") == 1
+    assert "what was asked for (ours)" in html[places[-1] :]
+
+
+def test_a_page_without_a_summary_or_a_lead_has_none(tmp_path: Path) -> None:
+    html = write(tmp_path, WHOLE)
+    assert 'class="summary"' not in html and "<h2>The paper's claims</h2>" not in html
+    assert html.index("Figure 3: a line") > html.index("<h2>Figures</h2>")
+
+
+def test_facts_link_to_a_page_of_their_own(tmp_path: Path) -> None:
+    html = write(tmp_path, WHOLE, facts=[("a", "words", "a/report.html"), ("b", "others", "")], several="run")
+    assert '<dt><a href="a/report.html">a</a></dt><dd>words</dd>' in html
+    assert "<dt>b</dt><dd>others</dd>" in html and "<h2>The runs</h2>" in html
+
+
+def judged(paper: str, verdict: str, ours: bool = False, **of) -> Judgement:
+    claim = Claim(paper, "ours" if ours else "3.2", "Above .5.", lambda subject: Finding(True, ()), ours=ours)
+    return Judgement(claim, verdict, ("0.70.",), **of)
+
+
+def test_questions_of_our_own_are_apart_from_the_paper_s_claims(tmp_path: Path) -> None:
+    judgements = [judged("Ours?", NOT_SEEN, ours=True), judged("Theirs.", SAME)]
+    html = write(tmp_path, WHOLE, judgements=judgements)
+    theirs, own = html.split("<h3>Questions that the paper does not ask</h3>")
+    assert "Theirs." in theirs and "Ours?" not in theirs
+    assert "Ours?" in own and "Theirs." not in own
+    assert '<span class="verdict same">✓ same direction</span>' in theirs and "Rule: Above .5." in theirs
+    assert '<span class="verdict unseen">✗ not seen</span>' in own
+    assert "Questions that the paper does not ask" not in write(tmp_path, WHOLE, judgements=judgements[1:])
+
+
+def test_a_claim_shows_every_seed_s_verdict(tmp_path: Path) -> None:
+    by_seed = {"0": (SAME, ()), "3": (NOT_SEEN, ())}
+    html = write(tmp_path, WHOLE, judgements=[judged("Theirs.", MIXED, by_part=by_seed)], several="seed")
+    (cell,) = re.findall(r'<span class="verdict mixed">.*?</td>', html, flags=re.S)
+    assert re.findall(r"(\d) ([✓✗])", cell) == [("0", "✓"), ("3", "✗")]
+    assert "Every seed is judged on its own" in html
+
+
+def test_a_claim_shows_every_model_s_numbers(tmp_path: Path) -> None:
+    by_model = {"llama": (SAME, ("0.95.",)), "gptj": (NOT_SEEN, ("0.30.",))}
+    html = write(tmp_path, WHOLE, judgements=[judged("Theirs.", MIXED, by_part=by_model)], several="model")
+    assert "<li>✓ <b>llama:</b> 0.95.</li>" in html and "<li>✗ <b>gptj:</b> 0.30.</li>" in html
+    assert "<h2>The models</h2>" in html and "Every model is judged on its own" in html
 
 
 def test_values_are_escaped(tmp_path: Path) -> None:
     nasty = '<script>alert("&")</script>'
-    (tmp_path / "config.json").write_text(json.dumps({"data": {"name": nasty}}))
-    (tmp_path / "env.json").write_text(json.dumps({"devices": [nasty]}))
-    (tmp_path / "timings.jsonl").write_text(json.dumps({"stage": nasty, "seconds": 1.0}) + "\n")
-    html = write(tmp_path, PAGE_ONLY).read_text()
+    html = write(
+        tmp_path,
+        WHOLE,
+        **{"question": nasty, "summary": [nasty], "facts": [(nasty, nasty)], "details": {nasty: {"name": nasty}}},
+    )
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 3
+    assert html.count("&lt;script&gt;") == 6
 
 
-def test_three_seeds_are_shown_as_their_mean_and_each_is_judged(tmp_path: Path) -> None:
-    def value(row: ScoreRow) -> float:
-        flat = row.seed == 1 and row.label == "distribution" and row.score == "f1"
-        return 0.3 if flat else like_the_paper(row)
-
-    html = write(write_run(tmp_path / "run", value, seeds=(0, 1, 2)), PAGE_ONLY).read_text()
-    for words in (
-        "mean of the seeds 0, 1, 2",
-        "0.950 at epoch 5 (seed 0), 0.940 at epoch 5 (seed 1)",
-        "15 same direction, 1 mixed, 0 not seen, 1 not run",
-        "Figure 11: clusters over training",
-        "Figure 13: learning curves",
-        "seed 0</th><th>seed 1</th><th>seed 2</th><th>mean</th><th>standard deviation",
-    ):
-        assert words in html
-    mixed = html.split('<span class="verdict mixed">')[1].split("</td>")[0]
-    assert re.findall(r"(\d) ([✓✗])", mixed) == [("0", "✓"), ("1", "✗"), ("2", "✓")]
+def test_configuration_and_environment_can_be_opened(tmp_path: Path) -> None:
+    html = write(tmp_path, WHOLE, details={"Configuration": {"b": 1, "a": [2]}})
+    (text,) = re.findall(r"<details><summary>Configuration</summary><pre>(.*?)</pre>", html, flags=re.S)
+    assert json.loads(text.replace("&#34;", '"')) == {"a": [2], "b": 1}
 
 
-def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no work directory"):
-        write(tmp_path / "nowhere", PAGE_ONLY)
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run\.json is damaged \(line 1"):
-        write(tmp_path, PAGE_ONLY)
-    (tmp_path / "run.json").unlink()
-    (tmp_path / "metrics.jsonl").write_text("{\n{}\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl is damaged \(line 1"):
-        write(tmp_path, PAGE_ONLY)
-    assert not (tmp_path / "report.html").exists()
+def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+
+    spec = ReportSpec(formats=("png", "pdf", "svg"))
+    write(tmp_path, WHOLE, spec)
+    first = files()
+    assert {"figure_line.svg", "figure_spec.pdf", "table_values.md", "report.html"} <= first.keys()
+    write(tmp_path, WHOLE, spec)
+    assert files() == first
 
 
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"scatter_epochs": (3, -1)}, "report.scatter_epochs is (3, -1)"),
-        ({"scatter_layer": "last"}, "report.scatter_layer is 'last'"),
-        ({"formats": ("png", "bmp")}, "report.formats is ('png', 'bmp')"),
-    ],
-)
-def test_the_spec_refuses_wrong_values(given: dict, sentence: str) -> None:
-    with pytest.raises(UserError, match=re.escape(sentence)):
-        ReportSpec(**given)
+def full_disk(plain: Callable[..., int]) -> Callable[..., int]:
+    def write_text(path: Path, text: str, **options) -> int:
+        plain(path, text[:100], **options)
+        raise OSError("No space left on device")
+
+    return write_text
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = write(tmp_path, WHOLE)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Path, "write_text", full_disk(Path.write_text))
+        write(tmp_path, {})
+    assert (tmp_path / "report.html").read_text() == before
+    assert write(tmp_path, {}) != before, "the two pages differ, so the old one was really kept"

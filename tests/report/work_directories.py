@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 import operator
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from clusterlm_jax.records import SPLITS, ScoreRow, layer_names
+from clusterlm_jax.report.reading import MAIN, read_phases
+from clusterlm_jax.report.run import Run
 
 VALUES = operator.attrgetter(*(field.name for field in dataclasses.fields(ScoreRow)))
 LABELS = ("task", "distribution", "distribution_mapping", "mapping", "input", "output")
@@ -62,6 +65,11 @@ def like_the_paper(row: ScoreRow, epochs: int = 9, blocks: int = 3) -> float:
 
 def score_rows(value: Value, epochs: int = 9, blocks: int = 3, seed: int = 0) -> list[ScoreRow]:
     """The rows of a run with the values of a formula."""
+    return [ScoreRow(*VALUES(row)[:-1], value(row)) for row in _rows_to_fill(epochs, blocks, seed)]
+
+
+@functools.lru_cache(maxsize=4)  # making them takes half of the time of many tests
+def _rows_to_fill(epochs: int, blocks: int, seed: int) -> tuple[ScoreRow, ...]:
     cells = [
         ("main", epoch, split, layer, *labels_and_scores)
         for epoch in range(epochs)
@@ -70,11 +78,7 @@ def score_rows(value: Value, epochs: int = 9, blocks: int = 3, seed: int = 0) ->
         for labels_and_scores in (*_clusterings(split), *_others(split))
     ]
     cells += [(SYMBOLS, 0, split, "0", *rest) for split in SPLITS for rest in (*_clusterings(split), *_others(split))]
-    rows = []
-    for run, epoch, split, layer, label, reducer, score in cells:
-        names = (run, seed, epoch, 10 * epoch, split, layer, label, reducer, score)
-        rows.append(ScoreRow(*names, value(ScoreRow(*names, 0.0))))
-    return rows
+    return tuple(ScoreRow(run, seed, epoch, 10 * epoch, *names, 0.0) for run, epoch, *names in cells)
 
 
 def _clusterings(split: str) -> list[tuple[str, str, str]]:
@@ -188,3 +192,8 @@ def write_run(
     write_embeddings(workdir, (0, 2, 5, 8), ("2", "3"))
     write_facts(workdir, seeds=seeds, shared_mappings=shared_mappings)
     return workdir
+
+
+def read_seeds(workdir: Path) -> tuple[Run, ...]:
+    """The main run of every seed."""
+    return read_phases(workdir, (MAIN,))[MAIN]

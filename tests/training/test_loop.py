@@ -1,36 +1,22 @@
-"""The epoch loop and its checkpoints."""
+"""The epoch loop: what it yields, alone, resumed and with several seeds."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import shutil
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
-from clusterlm_jax.data.synthetic import synthesise
-from clusterlm_jax.models.gpt2 import GPT2
-from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.records import Dataset, UserError, layer_names
+from clusterlm_jax.records import layer_names
+from clusterlm_jax.training import loop
 from clusterlm_jax.training.checkpoints import Best, Checkpoints
-from clusterlm_jax.training.loop import NotANumber, Trainer
-from clusterlm_jax.training.spec import TrainSpec
-from tests.conftest import SMALL_DATA
+from clusterlm_jax.training.loop import NotANumber, Trainer, initial_states
+from tests.training.trainers import make_trainer
 
-SPEC = GPT2Spec(layers=2, heads=2, hidden_dim=16, positions=32, dropout=0.1)
-VOCABULARY = 12 + 9 + 2
-
-
-SLOW = 1e-3  # a rate at which rounding grows little: Adam turns the rounding of a gradient near 0 into a whole step
-
-
-def make_trainer(data: Dataset | dict[int, Dataset], analysed=(), **train) -> Trainer:
-    """A trainer of one dataset with seed 0, or of several by seed."""
-    datasets = data if isinstance(data, dict) else {0: data}
-    spec = TrainSpec(**{"epochs": 4, "batch_size": 12, "learning_rate": 1e-2, "steps_per_dispatch": 5} | train)
-    return Trainer("main", GPT2(SPEC, VOCABULARY), spec, datasets, frozenset(analysed))
+SLOW = 1e-3  # a learning rate at which rounding grows little: where a gradient is near 0, Adam makes a step of rounding
 
 
 def test_epochs_begin_with_the_untrained_model(dataset):
@@ -40,7 +26,7 @@ def test_epochs_begin_with_the_untrained_model(dataset):
     assert ends[0].seeds[0].metrics["training_loss"] == pytest.approx(np.log(dataset.vocabulary.size), rel=0.02)
     assert ends[4].seeds[0].metrics["training_loss"] < ends[1].seeds[0].metrics["training_loss"]
     for end in ends:
-        assert set(end.seeds[0].metrics) == {"training_loss"} | {
+        assert set(end.seeds[0].metrics) == {"training_loss", "training_accuracy"} | {
             f"{split}_{what}"
             for split in ("training_subset", "validation")
             for what in ("loss", "sequence_loss", "accuracy")
@@ -72,7 +58,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(dataset, tmp_path):
     checkpoints.close()
 
     again = make_trainer(dataset, analysed=(4,))
-    done, state, best = Checkpoints(tmp_path / "checkpoints", (0,)).restore_last(jax.eval_shape(again.initial_state))
+    template = jax.eval_shape(partial(initial_states, again.phase))
+    done, state, best = Checkpoints(tmp_path / "checkpoints", (0,)).restore_last(template)
     assert (done, best) == (2, {0: Best(0, 0, 0.5)})
     for end in again.epochs(state, done):
         assert end.seeds[0].metrics == whole[end.epoch].seeds[0].metrics
@@ -80,57 +67,40 @@ def test_a_resumed_run_equals_an_uninterrupted_one(dataset, tmp_path):
         np.testing.assert_array_equal(ours.hidden_LND, theirs.hidden_LND)
 
 
+def test_training_accuracy_is_that_of_the_passes_that_train(dataset):
+    """At a rate of almost 0 and without dropout, the passes of an epoch read what the untrained model reads.
+
+    An epoch leaves out the few instances that fill no batch, so it may differ from the whole split by their number.
+    """
+    trainer = make_trainer(dataset, analysed=(), learning_rate=1e-12, epochs=1)
+    phase = trainer.phase
+    model = dataclasses.replace(phase.model, spec=dataclasses.replace(phase.model.spec, dropout=0.0))
+    trainer = Trainer(dataclasses.replace(phase, model=model))
+    untrained, first = trainer.epochs()
+    whole = trainer._reader(first.state.params, loop.REFERENCE)[0].accuracy
+    left_out = len(dataset.splits["training"]) - 12 * trainer.batches[0].steps
+    assert untrained.seeds[0].metrics["training_accuracy"] == first.seeds[0].metrics["training_accuracy"]
+    assert first.seeds[0].metrics["training_accuracy"] == pytest.approx(
+        whole, abs=left_out / 12 / trainer.batches[0].steps
+    )
+    assert whole > 0
+
+
+def test_the_number_of_dispatches_changes_nothing(dataset, monkeypatch):
+    """Bit by bit: five steps a dispatch with padding in the last one, and a whole epoch in one dispatch."""
+    several = [end.seeds[0].metrics for end in make_trainer(dataset).epochs()]
+    monkeypatch.setattr(loop, "STEPS_PER_DISPATCH", 1000)
+    assert [end.seeds[0].metrics for end in make_trainer(dataset).epochs()] == several
+
+
 def test_divergence_stops_the_run_and_names_the_step(dataset):
     with pytest.raises(NotANumber, match=r"seed 0 is not finite at step \d+ \(epoch \d\)"):
         list(make_trainer(dataset, learning_rate=1e30, max_gradient_norm=1e30).epochs())
 
 
-def test_best_is_kept_and_later_ones_forgotten_on_resuming(dataset, tmp_path):
-    trainer = make_trainer(dataset)
-    state = trainer.initial_state()
-    checkpoints = Checkpoints(tmp_path, (0,))
-    checkpoints.save_best(0, 1, state.params)
-    checkpoints.save_last(1, state, {0: Best(1, 10, 0.3)})
-    checkpoints.save_best(0, 2, state.params)  # and then killed
-    checkpoints.close()
-    again = Checkpoints(tmp_path, (0,))
-    template = jax.eval_shape(trainer.initial_state)
-    assert again.restore_last(template)[0] == 1
-    with pytest.raises(UserError, match="no best checkpoint"):
-        again.restore_best(0, template.params)
-    again.save_best(0, 2, state.params)
-    again.close()
-    epoch, params = Checkpoints(tmp_path, (0,)).restore_best(0, template.params)
-    assert epoch == 2
-    jax.tree.map(np.testing.assert_array_equal, params, state.params)
-
-
-@pytest.mark.parametrize("what", ["state", "progress"])
-def test_a_truncated_checkpoint_is_named_and_the_one_before_still_works(dataset, tmp_path, what):
-    trainer = make_trainer(dataset)
-    state, template = trainer.initial_state(), jax.eval_shape(trainer.initial_state)
-    checkpoints = Checkpoints(tmp_path, (0,))
-    for epoch in (1, 2):
-        checkpoints.save_last(epoch, state, {0: Best(1, 10, 0.3)})
-    checkpoints.close()
-    newest = tmp_path / "last" / "2"
-    damaged = [path for path in (newest / what).rglob("*") if path.is_file()]
-    for path in damaged:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UserError, match="cannot be read"):
-        Checkpoints(tmp_path, (0,)).restore_last(template)
-    shutil.rmtree(newest)
-    assert Checkpoints(tmp_path, (0,)).restore_last(template)[0] == 1
-
-
-def test_nothing_saved_is_nothing_restored(dataset, tmp_path):
-    template = jax.eval_shape(make_trainer(dataset).initial_state)
-    assert Checkpoints(tmp_path, (0,)).restore_last(template) is None
-
-
-def hidden_and_metrics(trainer: Trainer, epochs: int) -> dict[int, list]:
-    """By seed, the metrics of the epochs and the hidden states of the last."""
-    found = {seed: [] for seed in trainer.seeds}
+def ends_of(trainer: Trainer, epochs: int) -> dict[int, list[loop.SeedEnd]]:
+    """By seed, its results of the first epochs."""
+    found = {seed: [] for seed in trainer.phase.seeds}
     for end in itertools.islice(trainer.epochs(), epochs + 1):
         for seed_end in end.seeds:
             found[seed_end.seed].append(seed_end)
@@ -138,30 +108,24 @@ def hidden_and_metrics(trainer: Trainer, epochs: int) -> dict[int, list]:
 
 
 @pytest.fixture(scope="module")
-def other() -> Dataset:
-    """A dataset of another seed, larger than `dataset`."""
-    return synthesise(SMALL_DATA, seed=4)
-
-
-@pytest.fixture(scope="module")
-def alone(dataset, other) -> dict[int, list]:
+def alone(dataset, other) -> dict[int, list[loop.SeedEnd]]:
     """Three epochs of each seed, trained alone."""
     trainers = {
         seed: make_trainer({seed: data}, analysed=(3,), learning_rate=SLOW) for seed, data in ((3, dataset), (4, other))
     }
-    return {seed: hidden_and_metrics(trainer, epochs=3)[seed] for seed, trainer in trainers.items()}
+    return {seed: ends_of(trainer, epochs=3)[seed] for seed, trainer in trainers.items()}
 
 
 @pytest.mark.parametrize("axis", ["vmap", "map"])
-def test_a_seed_in_company_takes_the_course_it_takes_alone(dataset, other, alone, axis):
+def test_training_seeds_together_reproduces_the_losses_of_each(dataset, other, alone, axis):
     """After three epochs (39 and 42 steps) losses agree to 1e-5 and hidden states, of values up to 3, to 1e-4.
 
-    Steps of padding that were taken, a schedule that ended with the longer seed's, or another's dropout move the states
-    by .3 and more.
+    A step of padding that counted, a learning rate that followed the longer seed, or the dropout of the other seed
+    would move the states by .3 and more.
     """
-    assert len(other.splits["training"]) // 12 != len(dataset.splits["training"]) // 12  # steps of padding
+    assert len(other.splits["training"]) // 12 != len(dataset.splits["training"]) // 12  # so one has steps of padding
     assert len(other.splits["validation"]) != len(dataset.splits["validation"])
-    together = hidden_and_metrics(
+    together = ends_of(
         make_trainer({3: dataset, 4: other}, analysed=(3,), seed_axis=axis, learning_rate=SLOW), epochs=3
     )
     for seed in (3, 4):
@@ -178,7 +142,7 @@ def test_a_seed_in_company_takes_the_course_it_takes_alone(dataset, other, alone
 def test_seeds_resume_together(dataset, other, tmp_path):
     """The states of both seeds and the best epoch of each come back."""
     data = {3: dataset, 4: other}
-    whole = hidden_and_metrics(make_trainer(data), epochs=4)
+    whole = ends_of(make_trainer(data), epochs=4)
     best = {3: Best(1, 12, 0.5), 4: Best(2, 28, 0.25)}
     with Checkpoints(tmp_path, (3, 4)) as checkpoints:
         for end in itertools.islice(make_trainer(data).epochs(), 3):
@@ -186,7 +150,7 @@ def test_seeds_resume_together(dataset, other, tmp_path):
             for index, seed in enumerate((3, 4)):
                 checkpoints.save_best(seed, end.epoch, end.params_of(index))
     again = make_trainer(data)
-    template = jax.eval_shape(again.initial_state)
+    template = jax.eval_shape(partial(initial_states, again.phase))
     restored = Checkpoints(tmp_path, (3, 4))
     done, state, best_again = restored.restore_last(template)
     assert (done, best_again) == (2, best)
@@ -201,22 +165,13 @@ def test_seeds_resume_together(dataset, other, tmp_path):
 
 
 def test_identity_accuracy_counts_any_output_of_the_identity(dataset):
-    """It is there only where an identity has several outputs for an input, and then forgives what accuracy does not."""
+    """The metric exists only where an identity has several outputs for an input; it is then above the accuracy."""
     ordinary = next(iter(make_trainer(dataset).epochs())).seeds[0]
     assert "validation_identity_accuracy" not in ordinary.metrics
-    labels = {**dataset.labels, "task": np.zeros_like(dataset.labels["task"])}  # each input has all tasks' outputs
+    labels = {
+        **dataset.labels,
+        "task": np.zeros_like(dataset.labels["task"]),
+    }  # one identity: each input has the outputs of all tasks
     *_, last = make_trainer(dataclasses.replace(dataset, labels=labels)).epochs()
     metrics = last.seeds[0].metrics
     assert 0 < metrics["validation_accuracy"] < metrics["validation_identity_accuracy"] <= 1
-
-
-def test_a_run_killed_before_its_first_state_was_whole_begins_again(tmp_path):
-    """The best of epoch 0 is on disk, the state of epoch 0 is not: both are saved once more."""
-    params = {"weight": np.ones(2, np.float32)}
-    with Checkpoints(tmp_path / "checkpoints", (0,)) as checkpoints:
-        checkpoints.save_best(0, 0, params)
-    with Checkpoints(tmp_path / "checkpoints", (0,)) as checkpoints:
-        assert checkpoints.restore_last(params) is None
-        checkpoints.save_best(0, 0, {"weight": 2 * params["weight"]})
-    with Checkpoints(tmp_path / "checkpoints", (0,)) as checkpoints:
-        np.testing.assert_array_equal(checkpoints.restore_best(0, params)[1]["weight"], [2, 2])

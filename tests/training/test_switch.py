@@ -1,4 +1,4 @@
-"""Switches learn what they are shown; frozen parameters stay as they are."""
+"""Switches learn from their examples; frozen parameters do not change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from clusterlm_jax.models.gpt2 import GPT2, initial_params
 from clusterlm_jax.models.heads import HEAD, Switch, untied
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.training.checkpoints import Best, Checkpoints
-from clusterlm_jax.training.loop import Trainer, stack
+from clusterlm_jax.training.loop import Trainer, initial_states, stack
+from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.spec import FinetuneSpec, SwitchSpec
 from clusterlm_jax.training.state import path_of
 from clusterlm_jax.training.switch import train_switch
@@ -24,7 +25,7 @@ MODEL = GPT2Spec(layers=1, heads=2, hidden_dim=16, positions=32, dropout=0.1)
 
 
 def clouds(rng: np.random.Generator, sources: int, others: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two overlapping clouds of states, and which are of source tasks."""
+    """Two overlapping clouds of states, and which of them belong to source tasks."""
     source_N = np.arange(sources + others) < sources
     return rng.normal(size=(len(source_N), 4)).astype(np.float32) + 0.8 * source_N[:, None].astype(np.float32), source_N
 
@@ -41,7 +42,7 @@ def train(hidden_layers: int, state_ND: np.ndarray, source_N: np.ndarray, there_
 
 @pytest.mark.parametrize("hidden_layers", [0, 2])
 def test_a_switch_learns_what_its_kind_can(rng, hidden_layers):
-    """Two clouds either way; the exclusive or of two signs only with hidden layers."""
+    """Both kinds separate two clouds; only the one with hidden layers learns the exclusive or of two signs."""
     state_ND, source_N = clouds(rng, 100, 100)
     switch, params = train(hidden_layers, 3 * state_ND, source_N)
     assert (np.asarray(switch.decide(params, 3 * state_ND)) == source_N).mean() > 0.75
@@ -53,7 +54,7 @@ def test_a_switch_learns_what_its_kind_can(rng, hidden_layers):
 
 
 def test_each_class_has_half_the_weight(rng):
-    """Without the balance, 20 times as many source instances would turn on most of the others."""
+    """Without the balance, 20 times as many source instances would switch on most of the others too."""
     state_ND, source_N = clouds(rng, 400, 20)
     switch, params = train(0, state_ND, source_N)
     on_N = np.asarray(switch.decide(params, state_ND))
@@ -61,7 +62,8 @@ def test_each_class_has_half_the_weight(rng):
 
 
 @pytest.mark.parametrize("hidden_layers", [0, 2])
-def test_what_is_not_there_has_no_part(rng, hidden_layers):
+def test_padding_changes_nothing(rng, hidden_layers):
+    """Whatever its states and labels; and to 2%, which is rounding over 300 steps, as if it were not there."""
     state_ND, source_N = clouds(rng, 30, 30)
     there_N = np.arange(60) % 3 > 0
     _, masked = train(hidden_layers, state_ND, source_N, there_N)
@@ -85,10 +87,10 @@ def base(dataset) -> tuple[GPT2, dict]:
     return dataclasses.replace(model, untied=True), stack([untied(initial_params(model, jax.random.key(0)))])
 
 
-def make_trainer(dataset, base, trainable) -> Trainer:
+def make_trainer(dataset, base, trainable: str) -> Trainer:
     model, params = base
     spec = FinetuneSpec(epochs=3, batch_size=12, learning_rate=1e-2)
-    return Trainer("finetune", model, spec, {0: dataset}, frozenset(), params, trainable)
+    return Trainer(Phase("finetune", model, spec, {0: dataset}, initial=params, trainable=trainable))
 
 
 def changed(before, after) -> set[str]:
@@ -99,23 +101,23 @@ def changed(before, after) -> set[str]:
 
 def test_direct_fine_tuning_changes_every_parameter(dataset, base):
     everything = {path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(base[1])}
-    *_, end = make_trainer(dataset, base, None).epochs()
+    *_, end = make_trainer(dataset, base, "").epochs()
     assert changed(base[1], end.state.params) == everything
 
 
-def test_head_tuning_changes_the_head_alone_also_when_it_goes_on_from_a_checkpoint(dataset, base, tmp_path):
-    """Weight decay, clipping or a moment that reached a frozen parameter would change its bits; a moment of the head's
-    that the disk lost would change the head's."""
+def test_head_tuning_changes_the_head_alone_also_after_resuming(dataset, base, tmp_path):
+    """Weight decay, clipping or a moment that reached a frozen parameter would change its bits. A moment of the head
+    that the checkpoint lost would change the head."""
     states = {}
     with Checkpoints(tmp_path, (0,)) as checkpoints:
-        for end in make_trainer(dataset, base, HEAD.__eq__).epochs():
+        for end in make_trainer(dataset, base, HEAD).epochs():
             states[end.epoch] = jax.device_get(end.state.params)
             assert changed(base[1], states[end.epoch]) == ({HEAD} if end.epoch else set())
             if end.epoch == 1:
                 checkpoints.save_last(end.epoch, end.state, {0: Best(0, 0, 0.5)})
-    again = make_trainer(dataset, base, HEAD.__eq__)
+    again = make_trainer(dataset, base, HEAD)
     with Checkpoints(tmp_path, (0,)) as checkpoints:
-        done, state, _ = checkpoints.restore_last(jax.eval_shape(again.initial_state))
+        done, state, _ = checkpoints.restore_last(jax.eval_shape(partial(initial_states, again.phase)))
     *_, last = again.epochs(state, done)
     assert changed(states[1], states[3]) == {HEAD}
     assert not changed(states[3], last.state.params)

@@ -1,1 +1,1 @@
-"""What is measured of one layer's states, each by a function of arrays."""
+"""Measures of one layer's hidden states; each is a function of arrays."""

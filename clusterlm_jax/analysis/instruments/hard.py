@@ -1,4 +1,4 @@
-"""Hard examples: with their own task, or with the one whose instructions they resemble? (paper 2.2, 3.3)"""
+"""Whether hard examples cluster with their own task or with the task whose instructions they resemble (2.2, 3.3)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ HARD_SCORES = ("hard_with_own", "hard_with_original")
 
 
 def hard_scores(task_N: np.ndarray, original_N: np.ndarray, clusters_N: np.ndarray) -> dict[str, float]:
-    """Shares of the hard examples, in [0, 1]; nan where there are none.
+    """Shares of the hard examples that are with their own task and with their original, in [0, 1]; nan without any.
 
-    A hard example sits rather with its own task if its cluster holds a larger share of that task's other instances
-    than of its original's instances. Where the shares are equal it sits with neither.
+    A hard example is with its own task if its cluster has a larger share of that task's other instances than of the
+    original task's instances, and with its original if the share is smaller. If the shares are equal, it is with
+    neither.
 
     Args:
       task_N: int [instance].
-      original_N: int [instance], the task an altered instruction was made from, else -1.
+      original_N: int [instance], of hard examples the task their instruction was made from, else -1.
       clusters_N: int [instance].
     """
-    hard_H = np.flatnonzero(original_N >= 0)
-    if not len(hard_H):
+    hard_X = np.flatnonzero(original_N >= 0)
+    if not len(hard_X):
         return dict.fromkeys(HARD_SCORES, float("nan"))
-    together_HN = clusters_N[hard_H, None] == clusters_N
+    together_XN = clusters_N[hard_X, None] == clusters_N
 
-    def share(members_HN: np.ndarray) -> np.ndarray:
-        return (members_HN & together_HN).sum(axis=1) / np.maximum(members_HN.sum(axis=1), 1)
+    def share(members_XN: np.ndarray) -> np.ndarray:
+        return (members_XN & together_XN).sum(axis=1) / np.maximum(members_XN.sum(axis=1), 1)
 
-    other_HN = hard_H[:, None] != np.arange(len(task_N))
-    own_H = share((task_N[hard_H, None] == task_N) & other_HN)
-    original_H = share(original_N[hard_H, None] == task_N)
-    # Equal fractions are equal floats: a quotient is rounded from its exact value.
-    return dict(zip(HARD_SCORES, (float((own_H > original_H).mean()), float((own_H < original_H).mean())), strict=True))
+    other_XN = hard_X[:, None] != np.arange(len(task_N))
+    own_X = share((task_N[hard_X, None] == task_N) & other_XN)
+    original_X = share(original_N[hard_X, None] == task_N)
+    # Shares can be compared as floats: division rounds the exact quotient, so equal fractions give equal floats.
+    return dict(zip(HARD_SCORES, (float((own_X > original_X).mean()), float((own_X < original_X).mean())), strict=True))

@@ -1,4 +1,4 @@
-"""K nearest neighbours of unseen instances among the training instances (paper 3.3, table 7, figure 4)."""
+"""K nearest neighbours of validation instances among the training instances (paper 3.3, table 7, figure 4)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.spatial.distance import cdist
 
-BLOCK = 64  # queries compared at a time
+BLOCK = 64  # queries compared at a time, which bounds the memory for their distances
 
 
 def nearest(query_QD: np.ndarray, reference_ND: np.ndarray, neighbours: int) -> np.ndarray:
-    """Indices of the nearest references, nearest first, int [query, neighbour].
+    """Indices of the nearest references, nearest first, int [query, neighbour]. Ties go to the lower index.
 
-    Distances are Euclidean, summed term by term in float64: points that are equal tie exactly (as the 25 embeddings of
-    layer 0 do), and ties go to the lower index.
+    Distances are Euclidean and summed term by term in float64. So equal points (at layer 0 only 25 are distinct) have
+    exactly equal distances, and the stable sort decides their ties the same way everywhere.
     """
     blocks = []
     for start in range(0, len(query_QD), BLOCK):
@@ -23,28 +23,29 @@ def nearest(query_QD: np.ndarray, reference_ND: np.ndarray, neighbours: int) -> 
     return np.concatenate(blocks)
 
 
-def majority(values_QK: np.ndarray) -> np.ndarray:
-    """The most frequent value of each row; of equally frequent ones, that of the nearest neighbour."""
-    count_QK = (values_QK[:, :, None] == values_QK[:, None, :]).sum(axis=2)
-    return values_QK[np.arange(len(values_QK)), count_QK.argmax(axis=1)]
+def majority(values_QP: np.ndarray) -> np.ndarray:
+    """The most frequent value of each row. If several are, the one whose first neighbour is nearest."""
+    count_QP = (values_QP[:, :, None] == values_QP[:, None, :]).sum(axis=2)
+    return values_QP[np.arange(len(values_QP)), count_QP.argmax(axis=1)]
 
 
-def task_share(index_QK: np.ndarray, task_Q: np.ndarray, task_N: np.ndarray) -> float:
+def task_share(index_QP: np.ndarray, task_Q: np.ndarray, task_N: np.ndarray) -> float:
     """Mean share of neighbours with the query's task."""
-    return float((task_N[index_QK] == task_Q[:, None]).mean())
+    return float((task_N[index_QP] == task_Q[:, None]).mean())
 
 
 def neighbour_scores(
-    index_QK: np.ndarray, query_labels: Mapping[str, np.ndarray], reference_labels: Mapping[str, np.ndarray]
+    index_QP: np.ndarray, query_labels: Mapping[str, np.ndarray], reference_labels: Mapping[str, np.ndarray]
 ) -> dict[tuple[str, str], float]:
-    """By (label, score): how far neighbours tell the task and the output of a query.
+    """Scores by (label, score): how well the neighbours predict the task and the output of a query.
 
-    `knn_percentage` is the mean share of neighbours with the query's task, `knn_accuracy` the share of queries whose
-    output token is the majority's (as in kNN language models), `knn_task_accuracy` the same for the task.
+    - `knn_percentage`: mean share of neighbours with the query's task.
+    - `knn_accuracy`: share of queries whose output token is that of most neighbours (as in kNN language models).
+    - `knn_task_accuracy`: the same for the task.
     """
-    task_QK, output_QK = (reference_labels[name][index_QK] for name in ("task", "output"))
+    task_QP, output_QP = (reference_labels[name][index_QP] for name in ("task", "output"))
     return {
-        ("task", "knn_percentage"): task_share(index_QK, query_labels["task"], reference_labels["task"]),
-        ("output", "knn_accuracy"): float((majority(output_QK) == query_labels["output"]).mean()),
-        ("task", "knn_task_accuracy"): float((majority(task_QK) == query_labels["task"]).mean()),
+        ("task", "knn_percentage"): task_share(index_QP, query_labels["task"], reference_labels["task"]),
+        ("output", "knn_accuracy"): float((majority(output_QP) == query_labels["output"]).mean()),
+        ("task", "knn_task_accuracy"): float((majority(task_QP) == query_labels["task"]).mean()),
     }

@@ -1,9 +1,9 @@
-"""A linear probe for the task, tested on instruction distributions it never saw. Ours; the paper has none.
+"""A linear probe for the task, tested on instruction distributions it was not trained on. Not in the paper.
 
-Every task with several distributions has them split into two halves. A probe learns the tasks from the training
-instances of one half and is tested on the other, then the halves change places. It can be right only where a direction
-for the task is common to distributions that look unlike. The *control task* (Hewitt and Liang, 2019) is the same with
-the distributions dealt to tasks at random: its accuracy says what a probe reaches without any such direction.
+The distributions of every task with several of them are split into two halves. A probe learns the tasks from the
+training instances of one half and is tested on the other half; then the halves change places. It can succeed only if
+different-looking distributions of a task have a direction in common. In the *control task* (Hewitt and Liang, 2019) the
+distributions are shuffled among the tasks. Its accuracy is what a probe reaches without any such direction.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from sklearn.linear_model import LogisticRegression
 
 from clusterlm_jax.analysis.nulls import regrouped
 
-PROBE_SCORES = ("probe_validation", "probe_training")  # on instructions the model never saw; on those it was trained on
+PROBE_SCORES = ("probe_validation", "probe_training")  # tested on the model's validation and training data
 HALVES = (0, 1)
-INVERSE_PENALTY = 1.0  # of the squared weights, scikit-learn's default; states are scaled to a mean square of 1
-ITERATIONS = 1000  # of L-BFGS; some 20 are needed
+INVERSE_PENALTY = 1.0  # C of scikit-learn, its default; it suits states scaled to a mean square of 1
+ITERATIONS = 1000  # of L-BFGS, at most; about 20 are needed
 
 Columns = Mapping[str, np.ndarray]
 
 
 def halves(task_N: np.ndarray, distribution_N: np.ndarray, rng: np.random.Generator) -> dict[int, int]:
-    """The half, 0 or 1, of each distribution whose task has several; an odd one out goes to half 0."""
+    """{distribution: half} for each task with several distributions. Of an odd number, half 0 gets one more."""
     half_of: dict[int, int] = {}
     for task in np.unique(task_N):
         distributions = rng.permutation(np.unique(distribution_N[task_N == task]))
@@ -41,27 +41,28 @@ def probe_scores(
     rng: np.random.Generator,
     control: bool = False,
 ) -> dict[str, float]:
-    """Accuracy of the probe on instances of unseen distributions, by score; nan where no such instance is.
+    """Accuracy of the probe on instances of distributions it was not trained on, by score.
 
-    It is nan too where fewer than two tasks have several distributions: nothing is left to tell apart.
+    It is nan if there are no such instances, or if fewer than two tasks have several distributions.
 
     Args:
       query_QD, reference_ND: states of validation and of the training set, [instance, width].
       queries, references: int columns `task` and `distribution` by name.
       rng: draws the halves and, for the control task, the tasks of the distributions.
-      control: whether to learn the control task.
+      control: whether to measure the control task instead.
     """
     task_Q, task_N = queries["task"], references["task"]
     if control:
         both = np.concatenate([queries["distribution"], references["distribution"]])
-        dealt = regrouped(np.concatenate([task_Q, task_N]), both, rng)
-        task_Q, task_N = np.split(dealt, [len(task_Q)])
+        shuffled = regrouped(np.concatenate([task_Q, task_N]), both, rng)
+        task_Q, task_N = np.split(shuffled, [len(task_Q)])
     half_of = halves(task_N, references["distribution"], rng)
     half_Q, half_N = (_halves_of(columns["distribution"], half_of) for columns in (queries, references))
     if len(np.unique(task_N[half_N >= 0])) < 2:
         return dict.fromkeys(PROBE_SCORES, float("nan"))
+    # One scale for all directions keeps the geometry; without it the penalty would depend on the size of the states.
     mean_D = reference_ND[half_N >= 0].mean(axis=0)
-    scale = np.sqrt(((reference_ND[half_N >= 0] - mean_D) ** 2).mean()) or 1  # 1 where all states are equal
+    scale = np.sqrt(((reference_ND[half_N >= 0] - mean_D) ** 2).mean()) or 1  # 1 if all states are equal
     query_QD, reference_ND = (query_QD - mean_D) / scale, (reference_ND - mean_D) / scale
     right_Q, right_N = [], []
     for half in HALVES:
@@ -81,5 +82,5 @@ def probe_scores(
 
 
 def _halves_of(distribution_N: np.ndarray, half_of: Mapping[int, int]) -> np.ndarray:
-    """The half of each instance, -1 where its distribution is in none."""
+    """The half of each instance, -1 if its distribution is in none."""
     return np.array([half_of.get(int(distribution), -1) for distribution in distribution_N])

@@ -1,4 +1,4 @@
-"""How much of the spread of hidden states a label explains."""
+"""How much of the variance of hidden states a label explains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 def without_group_means(
     hidden_ND: np.ndarray, label_N: np.ndarray, reference_MD: np.ndarray, reference_label_M: np.ndarray
 ) -> np.ndarray:
-    """States less the mean reference state of their label, float32 [instance, width]; every label has a reference."""
+    """States minus the mean reference state of their label, float32 [instance, width].
+
+    Every label of `label_N` must occur in `reference_label_M`.
+    """
     label_G, group_M, count_G = np.unique(reference_label_M, return_inverse=True, return_counts=True)
     sum_GD = np.zeros((len(label_G), reference_MD.shape[1]))
     np.add.at(sum_GD, group_M, reference_MD)
@@ -17,10 +20,10 @@ def without_group_means(
 
 
 def variance_share(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
-    """Between-group sum of squares over the total, in [0, 1]; 0 where all states are equal.
+    """Between-group sum of squares divided by the total sum of squares, in [0, 1]; 0 if all states are equal.
 
-    A label with g groups explains (g - 1) / (n - 1) of n unrelated points by chance. States are float32 [instance,
-    width], so their sums in float64 are exact where all are equal.
+    By chance, a label with g groups explains (g - 1) / (n - 1) of n unrelated points. States are float32 [instance,
+    width]; their mean is computed in float64, so that equal states give a total of exactly 0.
     """
     centred_ND = hidden_ND - hidden_ND.mean(axis=0, dtype=np.float64)
     total = float((centred_ND**2).sum())

@@ -1,7 +1,7 @@
-"""Clusters by task among instances of one input symbol: the task *given* the input. Ours.
+"""Clusters by task among the instances of one input symbol. Not in the paper.
 
-The input symbol explains most of the variance at the input token, and tasks share inputs. Within one input symbol that
-difference is gone, and what is left to cluster by is the instruction.
+The input symbol explains most of the variance at the input token, and several tasks share an input symbol. Among
+instances with the same input symbol that difference is gone; they differ only in their instructions.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def within_input_scores(
     nulls: Mapping[str, np.random.Generator],
     draws: int,
 ) -> dict[tuple[str, str], float]:
-    """By (label, score): scores by task of a clustering inside each input symbol, their mean over the input symbols.
+    """Scores by (label, score): how well clusters inside each input symbol match tasks; the mean over input symbols.
 
-    Input symbols of one task only are left out; where no other is, scores are nan.
+    Input symbols that only one task has are left out. If there are no others, the scores are nan.
 
     Args:
       hidden_ND: states, [instance, width].
       columns: int columns `task`, `distribution` and `input` by name.
-      cluster: the clustering; asked for as many clusters as the input symbol has tasks.
+      cluster: the clustering; it is asked for as many clusters as tasks have the input symbol.
       nulls: null labels of the task, each with its generator.
-      draws: of each null label in each input symbol, whose mean is its score there.
+      draws: number of draws of each null label in each input symbol; its score is their mean.
     """
     found: dict[str, list[list[float]]] = {label: [] for label in ("task", *nulls)}
     for symbol in np.unique(columns["input"]):

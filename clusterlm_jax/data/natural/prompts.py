@@ -1,7 +1,7 @@
 """Natural instructions: 16 tasks, each in many wordings, on one-word inputs (paper 3.4, appendix E, table 10).
 
-A task of ours is a file of `tasks`: its names and description from table 10, wordings of the description, and
-pairs of words, both written for this project. The paper's are not published.
+Each task is a file in `tasks/`. It holds the task's names and description from table 10, wordings of the description,
+and pairs of words. The wordings and pairs were written for this project, because the paper's are not published.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from clusterlm_jax.data.natural.user_files import read_object
 from clusterlm_jax.records import Prompts, UserError, write_atomically
 
 DIRECTORY = Path(__file__).parent / "tasks"
-TASKS = (  # in the order of table 10, named as Hendel et al. name their files
-    *("fr_en", "en_fr", "es_en", "en_es", "it_en", "en_it"),
-    *("antonyms", "plural_singular", "singular_plural"),
-    *("present_simple_gerund", "present_simple_past_perfect", "present_simple_past_simple"),
-    *("country_capital", "location_continent", "location_religion", "person_language"),
-)
+_PRESENT = ("present_simple_gerund", "present_simple_past_perfect", "present_simple_past_simple")
+FOLDERS = {  # in the order of table 10; folders and files are named as Hendel et al. name theirs
+    "translation": ("fr_en", "en_fr", "es_en", "en_es", "it_en", "en_it"),
+    "linguistic": ("antonyms", "plural_singular", "singular_plural", *_PRESENT),
+    "knowledge": ("country_capital", "location_continent", "location_religion", "person_language"),
+}
+FILE_OF = {stem: f"{folder}/{stem}.json" for folder, stems in FOLDERS.items() for stem in stems}
+TASKS = tuple(FILE_OF)
 
 
 @dataclasses.dataclass(frozen=True)
 class NaturalSpec:
-    """Which prompts are composed: the defaults give 16 x 55 x 10, the paper's 8,800 (table 2)."""
+    """Which prompts are composed. The defaults give 16 tasks x 55 wordings x 10 pairs: the paper's 8,800 (table 2)."""
 
     mappings_dir: str = ""  # Hendel et al.'s folder with their JSON files; empty: our pairs
-    wordings: str = ""  # a JSON file {task: [wording, ...]}, the task as in `TASKS`; empty: our wordings
-    wordings_per_task: int = 55  # the paper asks a chat model for 50, but only 55 make its 8,800
+    wordings: str = ""  # a JSON file {task: [wording, ...]} with tasks named as in `TASKS`; empty: our wordings
+    wordings_per_task: int = 55  # the paper asks a chat model for 50, but its total of 8,800 needs 55
     mappings_per_task: int = 10
 
     def __post_init__(self) -> None:
@@ -50,21 +52,19 @@ class NaturalTask:
 
     Attributes:
       category, task, description: as in table 10.
-      hendel: the task's file in Hendel et al.'s folder.
-      wordings: ways to say the description.
-      pairs: words by the word given.
+      wordings: different ways to say the description.
+      pairs: {input word: output word}.
     """
 
     category: str
     task: str
     description: str
-    hendel: str
     wordings: Sequence[str]
     pairs: Mapping[str, str]
 
 
 class Record(NamedTuple):
-    """A prompt for a person: a line of `prompts.jsonl`."""
+    """A prompt in a form that people can read: one line of `prompts.jsonl`."""
 
     category: str
     task: str
@@ -78,13 +78,13 @@ class Record(NamedTuple):
 
 
 def compose(spec: NaturalSpec, seed: int) -> Prompts:
-    """Every wording of every task with every pair of the task.
+    """Combines every wording of every task with every pair of the task.
 
-    Where a task has more wordings or pairs than are asked for, the seed draws them, the outputs of the pairs spread
-    evenly; each task has a stream of its own for either.
+    If a task has more wordings or pairs than asked for, the seed decides which are drawn. Pairs are drawn so that
+    their outputs are spread evenly (`hendel.spread`).
 
     Raises:
-      UserError: if a file given cannot be used, or a task has too few wordings or pairs.
+      UserError: if a user's file cannot be used, or a task has too few wordings or pairs.
     """
     wordings = read_wordings(Path(spec.wordings)) if spec.wordings else None
     records = []
@@ -93,8 +93,9 @@ def compose(spec: NaturalSpec, seed: int) -> Prompts:
         if wordings is not None:
             task = dataclasses.replace(task, wordings=wordings.get(stem, ()))
         if spec.mappings_dir:
-            task = dataclasses.replace(task, pairs=read_pairs(Path(spec.mappings_dir), task.hendel))
+            task = dataclasses.replace(task, pairs=read_pairs(Path(spec.mappings_dir), FILE_OF[stem]))
         _check_enough(spec, stem, task)
+        # Separate generators: asking for one wording more must not change the pairs, nor what another task draws.
         wording_rng, pair_rng = (np.random.default_rng([seed, number, stream]) for stream in range(2))
         drawn = np.sort(wording_rng.permutation(len(task.wordings))[: spec.wordings_per_task])
         pairs = spread(task.pairs, spec.mappings_per_task, pair_rng)
@@ -105,25 +106,25 @@ def compose(spec: NaturalSpec, seed: int) -> Prompts:
 
 
 def read_task(stem: str) -> NaturalTask:
-    """A task of ours, of `TASKS`.
+    """Reads the shipped file of a task; `stem` is one of `TASKS`.
 
     Raises:
-      UserError: if a pair is not of one word to one word.
+      UserError: if an input or output is not one word.
     """
-    path = DIRECTORY / f"{stem}.json"
+    path = DIRECTORY / FILE_OF[stem]
     task = NaturalTask(**read_object(path, "a task"))
     for x, y in task.pairs.items():
         for what, word in (("input", x), ("output", y)):
             if not is_word(word):
-                raise UserError(f"The pair {x!r} -> {y!r} of {path} has an {what} that is not one word.")
+                raise UserError(f"{path} has the pair {x!r} -> {y!r}, whose {what} is not one word.")
     return task
 
 
 def read_wordings(path: Path) -> dict[str, tuple[str, ...]]:
-    """A user's wordings by task, without the space around them; not every task need be there.
+    """Reads a user's wordings by task, and strips the space around them. Tasks may be missing.
 
     Raises:
-      UserError: if the file is of another form, or a wording is blank or there twice.
+      UserError: if the file has another form, or a wording is blank or occurs twice.
     """
     wordings: dict[str, tuple[str, ...]] = {}
     task_of: dict[str, str] = {}
@@ -131,7 +132,7 @@ def read_wordings(path: Path) -> dict[str, tuple[str, ...]]:
         if stem not in TASKS:
             close = difflib.get_close_matches(stem, TASKS, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]}?" if close else f"allowed: {', '.join(TASKS)}."
-            raise UserError(f"{path} has wordings of {stem!r}, which is no task: {hint}")
+            raise UserError(f"{path} has wordings of {stem!r}, which is not a task: {hint}")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise UserError(f"{path} must give the wordings of {stem} as a list of texts.")
         wordings[stem] = tuple(text.strip() for text in texts)
@@ -148,12 +149,12 @@ def read_wordings(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def save(prompts: Prompts, path: Path) -> None:
-    """Writes one JSON object a line, a `Record` each."""
+    """Writes one `Record` per line, as a JSON object."""
     write_atomically(path, lambda temporary: temporary.write_bytes(_lines(prompts)))
 
 
 def load(path: Path) -> Prompts:
-    """The prompts that `save` wrote.
+    """Reads the prompts that `save` wrote.
 
     Raises:
       UserError: if they are missing or damaged.
@@ -175,14 +176,15 @@ def load(path: Path) -> Prompts:
 
 
 def digest(prompts: Prompts) -> str:
-    """SHA-256 of the prompts and their identities: that of the file `save` writes."""
+    """SHA-256 of the prompts and their identities; equal to the SHA-256 of the file that `save` writes."""
     return hashlib.sha256(_lines(prompts)).hexdigest()
 
 
 def statistics(prompts: Prompts) -> dict[str, Any]:
-    """Sizes of the prompts, for people and for table 2, and what the labels stand for; the section of `run.json`.
+    """Sizes of the prompts (for people and for table 2) and the names of the labels, as stored in `run.json`.
 
-    Tasks are those of table 10, the paper's distributions; categories are its task identities.
+    Here "tasks" are the 16 tasks of table 10, which the labels call `distribution`, as the paper does. "Categories"
+    are the three categories of table 10, which the labels call `task`.
     """
     names = prompts.names
     return {
@@ -197,19 +199,19 @@ def statistics(prompts: Prompts) -> dict[str, Any]:
 
 
 def _check_enough(spec: NaturalSpec, stem: str, task: NaturalTask) -> None:
-    ours, hendel = DIRECTORY / f"{stem}.json", Path(spec.mappings_dir) / task.hendel
+    ours, hendel = DIRECTORY / FILE_OF[stem], Path(spec.mappings_dir) / FILE_OF[stem]
     for key, found, where, what in (
         ("wordings_per_task", task.wordings, spec.wordings or ours, "wordings"),
         ("mappings_per_task", task.pairs, hendel if spec.mappings_dir else ours, "pairs of one word to one word"),
     ):
         if len(found) < (needed := getattr(spec, key)):
             raise UserError(
-                f"data.{key} is {needed}, but for {task.task} ({stem}) only {len(found)} usable {what} are in {where}."
+                f"data.{key} is {needed}, but {where} has only {len(found)} usable {what} for {task.task} ({stem})."
             )
 
 
 def _prompts(records: Iterable[Record]) -> Prompts:
-    """Identities are numbered by first appearance."""
+    """Records -> prompts. Identities are numbered in the order in which they first appear."""
     records = list(records)
     identities = {
         "task": [record.category for record in records],
@@ -229,6 +231,7 @@ def _prompts(records: Iterable[Record]) -> Prompts:
 
 
 def _lines(prompts: Prompts) -> bytes:
+    """The content of `prompts.jsonl`."""
     columns = ("task", "distribution", "input", "output")
     rows = zip(prompts.texts, *(prompts.labels[column] for column in columns), strict=True)
     lines = []

@@ -1,4 +1,4 @@
-"""JSON files that a person gives."""
+"""JSON files that the user supplies."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from clusterlm_jax.workdir import read_json
 
 
 def read_object(path: Path, form: str) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Reads a JSON object from a file.
 
     Args:
-      path: where it is.
-      form: what it must hold, for a person.
+      form: what the file must hold, in words for the error message.
 
     Raises:
-      UserError: if the file is missing, empty, no JSON or no object.
+      UserError: if the file is missing, is empty, or does not hold a JSON object.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}; it must hold {form}.")

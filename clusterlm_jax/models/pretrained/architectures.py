@@ -1,7 +1,7 @@
-"""From a configuration of transformers to one of our modules, and the states of that module.
+"""Turns a configuration of transformers into one of our modules, and reads the hidden states of that module.
 
-An attribute is read, known not to matter to hidden states, or at the value that our graph stands for; anything else is
-refused. So a checkpoint that would run, and be silently wrong, does not run.
+Every attribute of a configuration is one of three things: we read it; it is known not to affect hidden states; or it
+has the value that our graph implements. Anything else is refused, so no checkpoint gives silently wrong states.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from clusterlm_jax.models.sites import HIDDEN, stacked
 from clusterlm_jax.models.spec import COMPUTE_DTYPES
 from clusterlm_jax.records import UserError
 
-# Which attribute becomes which field of the spec.
+# The attributes we read, and the field of the spec that each becomes.
 LLAMA = {
     "vocab_size": "vocabulary",
     "hidden_size": "hidden_dim",
@@ -45,32 +45,35 @@ GPT_J = {
     "n_positions": "positions",
     "layer_norm_epsilon": "norm_epsilon",
 }
-REAL = ("rms_norm_eps", "layer_norm_epsilon", "rope_theta")  # the other numbers are whole
+REAL = ("rms_norm_eps", "layer_norm_epsilon", "rope_theta")  # the other numbers are integers
 
-# No hidden state of a forward pass without dropout depends on these attributes, whatever they say.
+# No hidden state of a forward pass without dropout depends on these attributes, whatever their value.
 NEUTRAL = {
     "where the weights come from": "_name_or_path _commit_hash architectures model_type transformers_version",
     "how they are stored": "dtype torch_dtype use_bfloat16",
     "how they were made and trained": """
         initializer_range attention_dropout attn_pdrop embd_pdrop resid_pdrop gradient_checkpointing""",
-    "the same products, in slices": "pretraining_tp",
-    "code of the checkpoint's own, which transformers does not run unasked either": "auto_map",
-    "the head, which is not built, and those of other tasks": """
+    "whether products are computed in slices": "pretraining_tp",
+    "code inside the checkpoint, which transformers does not run unless asked to": "auto_map",
+    "the language head, which we do not build, and heads for other tasks": """
         tie_word_embeddings summary_activation summary_first_dropout summary_proj_to_labels summary_type
         summary_use_proj finetuning_task id2label label2id task_specific_params problem_type""",
-    "what a call returns, and its cache": """
+    "what a call returns, and whether it keeps a cache": """
         use_cache return_dict output_hidden_states output_attentions torchscript tf_legacy_loss""",
     "the tokenizer's": """
         bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id tokenizer_class prefix""",
-    "older names for the number of positions, given beside today's": "n_ctx max_sequence_length",
+    "older names for the number of positions, given in addition to today's": "n_ctx max_sequence_length",
     "generation": """
         max_length min_length do_sample early_stopping num_beams temperature top_k top_p typical_p repetition_penalty
         length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids num_return_sequences
         output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id remove_invalid_values
         exponential_decay_length_penalty suppress_tokens begin_suppress_tokens num_beam_groups diversity_penalty""",
 }
-# Attributes that transformers' classes do not declare and some checkpoints give all the same: what they say is so.
+# Attributes that transformers' classes do not declare, but some checkpoints give, with the value our graph implements.
 UNDECLARED = {"rotary": True, "scale_attn_weights": True, "partial_rotary_factor": 1.0}
+# transformers 4 declares these and 5 does not: a checkpoint saved by 4 may still give them.
+UNDECLARED |= {"is_decoder": False, "add_cross_attention": False, "cross_attention_hidden_size": None}
+UNDECLARED |= {"tie_encoder_decoder": False, "pruned_heads": {}}
 
 SCALINGS = {
     "default": (),
@@ -80,10 +83,10 @@ SCALINGS = {
 
 
 def model_of(config: Any, compute_dtype: str) -> nn.Module:
-    """The module, `Llama` or `GPTJ`, that a `transformers.PretrainedConfig` describes.
+    """The module (`Llama` or `GPTJ`) that a `transformers.PretrainedConfig` describes.
 
     Raises:
-      UserError: another architecture, an attribute we do not handle at a value other than its default, or sizes that
+      UserError: another architecture; an attribute we do not handle, at another value than its default; or sizes that
         do not fit together.
     """
     if compute_dtype not in COMPUTE_DTYPES:
@@ -92,14 +95,14 @@ def model_of(config: Any, compute_dtype: str) -> nn.Module:
         allowed = ", ".join(ARCHITECTURES)
         raise UserError(f"The checkpoint's model_type is {config.model_type!r}; allowed: {allowed}.")
     fields, check, spec_class, model_class = ARCHITECTURES[config.model_type]
-    given = config.to_dict()
-    _refuse_unhandled(given, UNDECLARED | type(config)().to_dict(), {*fields, *" ".join(NEUTRAL.values()).split()})
+    given, default = (_rotary_apart(attributes.to_dict()) for attributes in (config, type(config)()))
+    _refuse_unhandled(given, UNDECLARED | default, {*fields, *" ".join(NEUTRAL.values()).split()})
     given = check({name: given[name] for name in fields})
     return model_class(spec_class(**{fields[name]: given[name] for name in fields}, compute_dtype=compute_dtype))
 
 
 def parameter_shapes(model: nn.Module) -> dict:
-    """The tree of parameters of a model as `jax.ShapeDtypeStruct`; nothing is computed."""
+    """The tree of a model's parameters, as `jax.ShapeDtypeStruct`; nothing is computed."""
     one = jnp.zeros((1, 1), jnp.int32)
     return jax.eval_shape(model.init, jax.random.key(0), one, one[0])["params"]
 
@@ -107,11 +110,29 @@ def parameter_shapes(model: nn.Module) -> dict:
 def read_states(model: nn.Module, params: Mapping, tokens_BT: jax.Array, last_B: jax.Array) -> jax.Array:
     """States of each row's token `last_B` at every layer, float32 [L, B, D] in the order of `records.layer_names`.
 
-    A pure function, for jit. Rows are right-padded with any token. Float32 products are true ones on every device.
+    A pure function, for jit. Rows may be right-padded with any token.
     """
+    # Without this, an A100 multiplies float32 matrices as TF32 and a TPU as bfloat16.
     with jax.default_matmul_precision("highest"):
         _, sown = model.apply({"params": params}, tokens_BT, last_B, mutable=[HIDDEN])
     return stacked(sown[HIDDEN], model.spec.layers)
+
+
+def _rotary_apart(given: Mapping) -> dict:
+    """The attributes with `rope_theta` and `rope_scaling` apart, as transformers 4 has them.
+
+    transformers 5 puts both into one attribute, `rope_parameters`, and writes it to config.json. Version 4 reads such a
+    file without an error, but with its own default of `rope_theta`. So both layouts are read here, under both versions.
+    """
+    together = given.get("rope_parameters") or {}
+    if not isinstance(together, Mapping) or (together and given.get("rope_scaling")):
+        return dict(given)  # no mapping, or two that may differ: `_refuse_unhandled` names the attribute
+    apart = {name: value for name, value in given.items() if name != "rope_parameters"}
+    if together:
+        scaling = dict(together)
+        apart |= {name: scaling.pop(name) for name in ("rope_theta", "partial_rotary_factor") if name in scaling}
+        apart["rope_scaling"] = scaling or None
+    return apart
 
 
 def _refuse_unhandled(given: Mapping, default: Mapping, handled: set[str]) -> None:
@@ -125,7 +146,7 @@ def _llama(given: dict) -> dict:
     _check_numbers({name: value for name, value in given.items() if name != "rope_scaling"})
     heads, width, kv_heads = (given[name] for name in ("num_attention_heads", "hidden_size", "num_key_value_heads"))
     _check(heads % kv_heads == 0, given, "num_key_value_heads", f"a divisor of num_attention_heads = {heads}")
-    # Where head_dim is left out, transformers fills it in, rounded down.
+    # If head_dim is not given, transformers sets it to this quotient, rounded down.
     fits = width % heads == 0 or given["head_dim"] != width // heads
     _check(fits, given, "num_attention_heads", f"a divisor of hidden_size = {width}, unless head_dim says otherwise")
     _check(given["head_dim"] % 2 == 0, given, "head_dim", "an even number: halves of a head rotate together")
@@ -135,7 +156,7 @@ def _llama(given: dict) -> dict:
 def _gptj(given: dict) -> dict:
     if given["n_inner"] is None:
         given["n_inner"] = 4 * given["n_embd"]
-    if given["rotary_dim"] is None:  # the whole head
+    if given["rotary_dim"] is None:  # then the whole head rotates
         given["rotary_dim"] = given["n_embd"] // given["n_head"]
     _check_numbers(given)
     heads, width = given["n_head"], given["n_embd"]
@@ -156,7 +177,7 @@ def _check_numbers(given: Mapping) -> None:
 def _rope_scaling(given: Mapping | None) -> RopeScaling | None:
     if given is None:
         return None
-    kinds = {given[key] for key in ("rope_type", "type") if key in given}  # both spellings, and then alike
+    kinds = {given[key] for key in ("rope_type", "type") if key in given}  # two spellings; if both, they must agree
     if len(kinds) != 1 or not kinds <= SCALINGS.keys():
         raise UserError(f"The checkpoint's rope_scaling is {given!r}; allowed kinds: {', '.join(SCALINGS)}.")
     kind = kinds.pop()
@@ -178,7 +199,8 @@ def _check(right: bool, given: Mapping, name: str, allowed: str) -> None:
         raise UserError(f"The checkpoint's {name} is {given[name]!r}; it must be {allowed}.")
 
 
-# The attributes read, what checks them and fills in what follows from others, and what they become.
+# For each model_type: the attributes we read; a function that checks them, and fills in those that follow from others;
+# the spec and the module they become.
 ARCHITECTURES = {
     "llama": (LLAMA, _llama, LlamaSpec, Llama),
     "gptj": (GPT_J, _gptj, GPTJSpec, GPTJ),

@@ -1,7 +1,7 @@
-"""Where the arrays of a Flax msgpack file lie, without reading them.
+"""Finds where the arrays of a Flax msgpack file lie, without reading their values.
 
-msgpack itself, and flax with it, would hold a file three times over; its headers alone tell where each array is
-(github.com/msgpack/msgpack/blob/master/spec.md; flax.serialization).
+The msgpack library, which flax uses, would hold the file in memory three times. Its headers alone tell where each array
+is (github.com/msgpack/msgpack/blob/master/spec.md; flax.serialization).
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-NDARRAY = 1  # flax's extension type: (shape, name of the type, values)
-CHUNKED = "__msgpack_chunked_array__"  # flax cuts an array above 1 GiB into flat chunks
+NDARRAY = 1  # flax's extension type for an array: (shape, name of the dtype, values)
+CHUNKED = "__msgpack_chunked_array__"  # the mark of an array above 1 GiB, which flax cuts into flat chunks
 
-# The first byte of an object -> its kind, and how many bytes its size or value takes; small ones fit in the byte.
+# The first byte of an object -> its kind, and the number of bytes that hold its size (or value, of an int). Small
+# objects have their size in the first byte itself; `_head` knows those.
 LONG = {0xC4: ("bin", 1), 0xC5: ("bin", 2), 0xC6: ("bin", 4), 0xC7: ("ext", 1), 0xC8: ("ext", 2), 0xC9: ("ext", 4)}
 LONG |= {0xCC: ("int", 1), 0xCD: ("int", 2), 0xCE: ("int", 4), 0xCF: ("int", 8)}
 LONG |= {0xD9: ("str", 1), 0xDA: ("str", 2), 0xDB: ("str", 4)}
@@ -22,7 +23,7 @@ LONG |= {0xDC: ("array", 2), 0xDD: ("array", 4), 0xDE: ("map", 2), 0xDF: ("map",
 
 
 class PlacedArray(NamedTuple):
-    """An array at rest; `pieces` are (offset in the file, bytes), in order."""
+    """An array in a file; `pieces` are (offset in the file, number of bytes), in order."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -30,10 +31,10 @@ class PlacedArray(NamedTuple):
 
 
 def arrays(path: Path) -> Iterator[tuple[str, PlacedArray]]:
-    """Every array of the file by its path, parts joined by full stops.
+    """Every array of the file with its path, parts joined by full stops.
 
     Raises:
-      ValueError: the file ends too soon, or is no tree of arrays.
+      ValueError: the file is truncated, or is not a tree of arrays.
     """
     with path.open("rb") as file:
         tree = _skim(file)
@@ -53,7 +54,7 @@ def _leaves(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, PlacedArray]
 
 
 def _skim(file: BinaryIO):
-    """The next object, with a `PlacedArray` for each array and (offset, bytes) for its values."""
+    """The next object of the file: a `PlacedArray` in place of each array, (offset, bytes) in place of its values."""
     kind, size = _head(file)
     if kind == "map":
         return {_skim(file): _skim(file) for _ in range(size)}
@@ -74,7 +75,7 @@ def _skim(file: BinaryIO):
 
 
 def _head(file: BinaryIO) -> tuple[str, int]:
-    """Kind of the next object, and its bytes (str, bin, ext), its entries (array, map) or its value (int)."""
+    """Kind of the next object, and its size: bytes (str, bin, ext), entries (array, map), or the value itself (int)."""
     first = _exactly(file, 1)[0]
     for kind, low, high in (("int", 0x00, 0x80), ("map", 0x80, 0x90), ("array", 0x90, 0xA0), ("str", 0xA0, 0xC0)):
         if low <= first < high:
@@ -95,7 +96,10 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 
 
 def _reaching(file: BinaryIO, size: int) -> int:
-    """The offset of the next byte, where so many follow: damage may ask for gigabytes."""
+    """The offset of the next byte, if at least `size` bytes follow.
+
+    The check comes before the read: the size in a damaged header may be gigabytes.
+    """
     offset = file.tell()
     if offset + size > os.fstat(file.fileno()).st_size:
         raise ValueError("it ends too soon")

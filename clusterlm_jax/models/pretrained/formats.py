@@ -1,6 +1,6 @@
-"""The tensors of a checkpoint as they lie on disk: safetensors, Flax msgpack or PyTorch .bin, whole or in shards.
+"""The tensors of a checkpoint on disk: safetensors, Flax msgpack or PyTorch .bin, in one file or in shards.
 
-Names, shapes and types come first and cost nothing; host memory holds the values of one tensor at a time.
+Names, shapes and types are read first and cost little. Host memory holds the values of one tensor at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from math import prod
 from pathlib import Path
 
-import ml_dtypes  # noqa: F401 - gives numpy the type named bfloat16
+import ml_dtypes  # noqa: F401 - makes numpy know a dtype named bfloat16
 import numpy as np
 
 from clusterlm_jax.models.pretrained import flax_msgpack
@@ -26,12 +26,13 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class StoredTensor:
-    """A tensor at rest.
+    """A tensor of a checkpoint, not read yet.
 
     Attributes:
       name: its path in the checkpoint, parts joined by full stops.
-      dtype: numpy's name of its type, or the format's where it is none of `DTYPES`.
-      read: gives its values, for types in `DTYPES`, in memory of their own. Only until the next tensor is asked for.
+      dtype: numpy's name of its type; the format's own name if the type is not one of `DTYPES`.
+      read: reads its values into memory of their own, if the type is one of `DTYPES`. Call it before you ask for the
+        next tensor.
     """
 
     name: str
@@ -41,10 +42,10 @@ class StoredTensor:
 
 
 def find(directory: Path) -> tuple[Path, ...]:
-    """The files that hold the weights of a checkpoint; of several formats the first of `READERS`.
+    """The files that hold the weights of a checkpoint; if it has several formats, the first of `READERS`.
 
     Raises:
-      UserError: no directory, no weights, or an index that names files which are not there.
+      UserError: no directory, no weights, or an index that names missing files.
     """
     if not directory.is_dir():
         raise UserError(f"{directory} is no directory; a checkpoint is one with config.json and weights.")
@@ -57,10 +58,10 @@ def find(directory: Path) -> tuple[Path, ...]:
 
 
 def tensors(files: Iterable[Path]) -> Iterator[StoredTensor]:
-    """Every tensor of the files, in their order; a file is closed before the next one is opened.
+    """Every tensor of the files, in their order; each file is closed before the next one is opened.
 
     Raises:
-      UserError: a file is damaged, or PyTorch's and torch is not installed.
+      UserError: a file is damaged, or it needs torch and torch is not installed.
     """
     readers = {Path(name).suffix: reader for name, reader in READERS.items()}
     for file in files:
@@ -68,7 +69,7 @@ def tensors(files: Iterable[Path]) -> Iterator[StoredTensor]:
             yield from readers[file.suffix](file)
         except (UserError, PermissionError, MemoryError):
             raise
-        except Exception as error:  # each library has its own, and a damaged pickle may raise any
+        except Exception as error:  # each library raises its own classes, and a damaged pickle may raise any
             raise UserError(
                 f"{file} cannot be read: it is damaged, half a download, or not made of tensors; fetch it again."
             ) from error
@@ -86,13 +87,13 @@ def _shards(index: Path, suffix: str) -> tuple[Path, ...]:
         raise UserError(
             f"{index} names {', '.join(missing)}, which the directory does not hold; fetch what is missing."
         )
-    if any(file.suffix != suffix for file in files):
+    if any(file.suffix != suffix for file in files):  # the suffix chooses the reader
         raise UserError(f"{index} names other files than {suffix} ones; fetch it again.")
     return tuple(files)
 
 
 def _safetensors(path: Path) -> Iterator[StoredTensor]:
-    """The size of a JSON header in 8 bytes, the header, the values (huggingface.co/docs/safetensors)."""
+    """The format: the size of a JSON header in 8 bytes, the header, the values (huggingface.co/docs/safetensors)."""
     names, length = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}, path.stat().st_size
     with path.open("rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")
@@ -120,7 +121,7 @@ def _tensor(path: Path, name: str, array: PlacedArray) -> StoredTensor:
 
     def read() -> np.ndarray:
         values = _memory(shape, dtype)
-        raw, start = values.reshape(-1).view(np.uint8), 0
+        raw, start = values.reshape(-1).view(np.uint8), 0  # a view: `readinto` fills `values` without a copy
         with path.open("rb") as file:
             for offset, size in pieces:
                 file.seek(offset)
@@ -132,7 +133,11 @@ def _tensor(path: Path, name: str, array: PlacedArray) -> StoredTensor:
 
 
 def _memory(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """An array in pages of its own, which go back with it: malloc keeps them, and parameters settle in between."""
+    """An empty array, allocated with mmap, so that freeing it returns the memory to the system.
+
+    malloc would keep the freed pages. The parameters, which are allocated in the meantime, would lie between them, and
+    host memory would grow with every tensor.
+    """
     return np.frombuffer(mmap.mmap(-1, prod(shape) * np.dtype(dtype).itemsize), dtype).reshape(shape)
 
 
@@ -151,12 +156,13 @@ def _torch(path: Path) -> Iterator[StoredTensor]:
         values[...] = tensor.view(torch.int16).numpy().view(dtype) if dtype == "bfloat16" else tensor.numpy()
         return values
 
-    # Files of before torch 1.6 are no archives and cannot be mapped: such a shard is read whole.
+    # Mapped, a file is read page by page as its tensors are read. Files from before torch 1.6 are not zip archives and
+    # cannot be mapped: such a file is read whole. `weights_only` refuses pickles that would run code.
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     for name in state:
         dtype = str(state[name].dtype).removeprefix("torch.")
         yield StoredTensor(name, tuple(state[name].shape), dtype, partial(read, name, dtype))
-    state.clear()  # whoever still holds the last tensor would keep the file in memory
+    state.clear()  # the `read` of the last tensor still refers to `state` and would keep the file in memory
 
 
 READERS = {"model.safetensors": _safetensors, "flax_model.msgpack": _msgpack, "pytorch_model.bin": _torch}

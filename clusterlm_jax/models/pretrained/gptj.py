@@ -1,8 +1,10 @@
 """GPT-J in Flax Linen, with sow sites at every layer; its parameters have transformers' Flax names and shapes.
 
-One LayerNorm feeds attention and feed-forward network alike, and both are added to the residual stream; rotary
-positions on the first numbers of each head, in neighbouring pairs; tanh GELU; biases in the feed-forward network only
-(Wang and Komatsuzaki, 2021). There is no language-model head. Letters as in `sites` and `layers`.
+One LayerNorm feeds both attention and feed-forward network, and both results are added to the residual stream. Rotary
+positions rotate the first numbers of each head, in neighbouring pairs. The GELU is the tanh one. Only the feed-forward
+network has biases (Wang and Komatsuzaki, 2021). There is no language head: nothing here predicts the next token.
+
+Letters of a shape: the table in `records`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class GPTJSpec:
     ffn_dim: int
     layers: int
     heads: int
-    rotary_dim: int  # how many numbers of a head turn
+    rotary_dim: int  # how many numbers of each head rotate
     positions: int
     norm_epsilon: float
     compute_dtype: str
@@ -44,11 +46,11 @@ class Attention(nn.Module):
         spec, dtype = self.spec, jnp.dtype(self.spec.compute_dtype)
         dense = partial(Dense, spec.hidden_dim, dtype)
         rows, length, _ = x_BTD.shape
-        q_BTHK, k_BTHK, v_BTHK = (
+        q_BTHW, k_BTHW, v_BTHW = (
             dense(name=name)(x_BTD).reshape(rows, length, spec.heads, -1) for name in ("q_proj", "k_proj", "v_proj")
         )
-        q_BTHK, k_BTHK = rotary.rotate_pairs(q_BTHK, angle_TJ), rotary.rotate_pairs(k_BTHK, angle_TJ)
-        return dense(name="out_proj")(causal_attention(q_BTHK, k_BTHK, v_BTHK, dtype))
+        q_BTHW, k_BTHW = rotary.rotate_pairs(q_BTHW, angle_TJ), rotary.rotate_pairs(k_BTHW, angle_TJ)
+        return dense(name="out_proj")(causal_attention(q_BTHW, k_BTHW, v_BTHW, dtype))
 
 
 class FeedForward(nn.Module):
@@ -90,11 +92,11 @@ class GPTJ(nn.Module):
 
     @nn.compact
     def __call__(self, tokens_BT: jax.Array, last_B: jax.Array) -> jax.Array:
-        """As `llama.Llama`: the state after the final norm of each row's token `last_B`, float32 [B, D]."""
+        """As in `llama.Llama`: the state after the final norm of each row's token `last_B`, float32 [B, D]."""
         return read_last(self, Trunk(self.spec, name="transformer"), tokens_BT, last_B)
 
 
 def _norm(spec: GPTJSpec, name: str) -> nn.LayerNorm:
-    """In float32, and with the variance about the mean: E[x^2] - E[x]^2 loses digits where the mean is large."""
+    """A LayerNorm in float32, with the variance as E[(x - mean)^2]; E[x^2] - mean^2 loses digits at a large mean."""
     dtype = jnp.dtype(spec.compute_dtype)
     return nn.LayerNorm(spec.norm_epsilon, dtype=jnp.float32, param_dtype=dtype, use_fast_variance=False, name=name)

@@ -1,8 +1,8 @@
 """LLaMA in Flax Linen, with sow sites at every layer; its parameters have transformers' Flax names and shapes.
 
 Pre-norm blocks with RMSNorm, rotary positions, grouped queries, a gated feed-forward network and no biases (Touvron et
-al., 2023). transformers' own Flax graph knows neither `rope_theta` nor `rope_scaling`, hence this one. There is no
-language-model head: nothing here asks for the next token. Letters as in `sites` and `layers`.
+al., 2023). We do not use the Flax graph of transformers because it ignores `rope_theta` and `rope_scaling`. There is no
+language head: nothing here predicts the next token. Letters of a shape: the table in `records`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ class LlamaSpec:
 
 
 class RMSNorm(nn.Module):
-    """Divided by the root of the mean square, in float32 (Zhang and Sennrich, 2019)."""
+    """Division by the root of the mean square, in float32 (Zhang and Sennrich, 2019)."""
 
     epsilon: float
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        # The weight is stored in the compute dtype, like all parameters, and applied in float32.
         weight_D = self.param("weight", nn.initializers.ones, x_BTD.shape[-1:], self.dtype)
         square_BT1 = jnp.mean(jnp.square(x_BTD), axis=-1, keepdims=True)
         return x_BTD * jax.lax.rsqrt(square_BT1 + self.epsilon) * weight_D[None, None].astype(jnp.float32)
@@ -58,11 +59,11 @@ class Attention(nn.Module):
         spec, dtype = self.spec, jnp.dtype(self.spec.compute_dtype)
         rows, length, width = x_BTD.shape
         heads = (rows, length, -1, spec.head_dim)
-        q_BTHK = Dense(spec.heads * spec.head_dim, dtype, name="q_proj")(x_BTD).reshape(heads)
-        k_BTGK = Dense(spec.kv_heads * spec.head_dim, dtype, name="k_proj")(x_BTD).reshape(heads)
-        v_BTGK = Dense(spec.kv_heads * spec.head_dim, dtype, name="v_proj")(x_BTD).reshape(heads)
-        q_BTHK, k_BTGK = rotary.rotate_halves(q_BTHK, angle_TJ), rotary.rotate_halves(k_BTGK, angle_TJ)
-        return Dense(width, dtype, name="o_proj")(causal_attention(q_BTHK, k_BTGK, v_BTGK, dtype))
+        q_BTHW = Dense(spec.heads * spec.head_dim, dtype, name="q_proj")(x_BTD).reshape(heads)
+        k_BTIW = Dense(spec.kv_heads * spec.head_dim, dtype, name="k_proj")(x_BTD).reshape(heads)
+        v_BTIW = Dense(spec.kv_heads * spec.head_dim, dtype, name="v_proj")(x_BTD).reshape(heads)
+        q_BTHW, k_BTIW = rotary.rotate_halves(q_BTHW, angle_TJ), rotary.rotate_halves(k_BTIW, angle_TJ)
+        return Dense(width, dtype, name="o_proj")(causal_attention(q_BTHW, k_BTIW, v_BTIW, dtype))
 
 
 class FeedForward(nn.Module):
@@ -111,9 +112,9 @@ class Llama(nn.Module):
     def __call__(self, tokens_BT: jax.Array, last_B: jax.Array) -> jax.Array:
         """The state after the final norm of each row's token `last_B`, float32 [B, D].
 
-        Rows are right-padded: no token sees what comes after it, so what pads a row does not matter. Where the
-        collection `sites.HIDDEN` is mutable, the states of these tokens are sown into it, [B, D] each: `0` the word
-        embedding, `i` the residual stream after block i, `final_norm`.
+        Rows may be right-padded with any token: attention is causal, so no token sees the padding after it. If the
+        collection `sites.HIDDEN` is mutable, the states of these tokens are sown into it, one [B, D] for each layer:
+        `0` the word embedding, `i` the residual stream after block i, `final_norm` after the final norm.
 
         Raises:
           UserError: rows are longer than the positions of the model.

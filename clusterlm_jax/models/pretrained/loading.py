@@ -1,7 +1,7 @@
-"""Checkpoints of transformers -> parameters on the devices, tensor by tensor.
+"""Loads checkpoints of transformers onto the devices, tensor by tensor.
 
-A tensor goes from its file to the devices it stays on, and is cast and transposed there: the host holds one tensor at a
-time (of a .bin file, its pages too), never the model.
+A tensor goes from its file to the devices it stays on, and is cast and transposed there. So the host holds one tensor
+at a time (of a .bin file, its mapped pages too), never the whole model.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from clusterlm_jax.models.pretrained import formats
 from clusterlm_jax.models.pretrained.architectures import model_of, parameter_shapes
 from clusterlm_jax.records import UserError
 
-# The head, which is not built, and tables that older checkpoints carry along: causal masks, rotary frequencies.
+# The language head, which we do not build, and tables that older checkpoints store: causal masks, rotary frequencies.
 IGNORED = re.compile(r"(^|\.)lm_head\.|(^|\.)attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
-NAMED_AT_MOST = 5
+NAMED_AT_MOST = 5  # tensors in a message
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]  # by path, its names joined by "/"
 
@@ -44,7 +44,8 @@ def describe(directory: Path, compute_dtype: str) -> nn.Module:
     try:
         config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # a value of the wrong type is met anywhere in transformers
-        reason = str(error).partition("\n")[0]
+        # transformers 5 names the attribute in the first line and what is wrong with it in the second.
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2]).strip()
         raise UserError(f"{directory}/config.json describes no model that transformers knows ({reason}).") from error
     return model_of(config, compute_dtype)
 
@@ -52,11 +53,11 @@ def describe(directory: Path, compute_dtype: str) -> nn.Module:
 def load(directory: Path, model: nn.Module, devices: Sequence[jax.Device]) -> dict:
     """The parameters of a checkpoint in the model's own types, over all devices (`placement`).
 
-    Names may be PyTorch's or Flax's, with the name of the whole model in front or not. Everything is checked before
-    the first tensor is read.
+    Tensors may have PyTorch's or Flax's names, with or without the name of the whole model in front. All names, shapes
+    and types are checked before the first tensor is read, so a misfit is found at once, not after gigabytes.
 
     Raises:
-      UserError: the weights cannot be found or read, or are not those of the model; all such tensors are counted.
+      UserError: the weights cannot be found or read, or do not fit the model; the message counts all such tensors.
     """
     shapes = _flat_shapes(model)
     names = _stored_names(shapes)
@@ -75,7 +76,7 @@ def load(directory: Path, model: nn.Module, devices: Sequence[jax.Device]) -> di
 
 
 def untrained(model: nn.Module, seed: int, devices: Sequence[jax.Device]) -> dict:
-    """Random parameters, normal as both models begin (norms 1, biases 0); each is made where it stays."""
+    """Random parameters as before any training: normal matrices, norms 1, biases 0; each is made where it stays."""
     mesh, params = placement.mesh_over(devices), {}
     for index, (path, leaf) in enumerate(_flat_shapes(model).items()):
         key = jax.random.fold_in(jax.random.key(seed), index)
@@ -86,7 +87,8 @@ def untrained(model: nn.Module, seed: int, devices: Sequence[jax.Device]) -> dic
 
 def _initial(key: jax.Array, kind: str, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
     if kind in ("kernel", "embedding"):
-        return (INITIAL_SCALE * jax.random.normal(key, shape)).astype(dtype)  # bfloat16 draws have few values
+        # Drawn in float32: a draw in bfloat16 has few distinct values.
+        return (INITIAL_SCALE * jax.random.normal(key, shape)).astype(dtype)
     return jnp.full(shape, kind != "bias", dtype)
 
 
@@ -95,11 +97,14 @@ def _flat_shapes(model: nn.Module) -> Shapes:
 
 
 def _stored_names(shapes: Shapes) -> dict[str, tuple[str, bool]]:
-    """Every name a parameter may have in a checkpoint -> its path, and whether it is stored transposed."""
+    """Every name a parameter may have in a checkpoint -> its path, and whether it is stored transposed.
+
+    PyTorch stores the matrix of a dense layer as [F, D], Flax as [D, F].
+    """
     names = {}
     for path in shapes:
         *parents, kind = path.split("/")
-        for parts in (parents, parents[1:]):  # a checkpoint of the trunk alone lacks the first
+        for parts in (parents, parents[1:]):  # in a checkpoint of the trunk alone, names lack the first part
             names[".".join((*parts, "bias" if kind == "bias" else "weight"))] = (path, kind == "kernel")
             names[".".join((*parts, kind))] = (path, False)
     return names
@@ -134,7 +139,10 @@ def _first(names: Iterable[str]) -> str:
 
 
 def _placed(values: np.ndarray, transposed: bool, dtype: jnp.dtype, place: NamedSharding) -> jax.Array:
-    """Each device gets its own part only. Waits for it, or tensors would pile up on the host."""
+    """The values on the devices, each with its own part only.
+
+    Waits until they are there: otherwise the tensors of the following calls would pile up on the host.
+    """
     before = NamedSharding(place.mesh, PartitionSpec(*reversed(place.spec))) if transposed else place
     cast = jax.jit(_cast, static_argnums=(1, 2), out_shardings=place)
     return jax.block_until_ready(cast(jax.device_put(values, before), transposed, dtype))

@@ -1,11 +1,11 @@
-"""Rotary position embeddings: pairs of a head's numbers turn by an angle that grows with the position.
+"""Rotary position embeddings: pairs of a head's numbers rotate by an angle that grows with the position.
 
-Su et al., "RoFormer" (2021), with the two rules that stretch them over longer inputs: positions divided by a factor
-(Chen et al., "Extending context window of large language models via positional interpolation", 2023), and Meta's rule
-for Llama 3.1 (`apply_scaling` in meta-llama/llama-models), which leaves the fast frequencies as they are. All of it is
-float32.
+They are from Su et al., "RoFormer" (2021). Two rules stretch them over longer inputs. One divides all positions by a
+factor (Chen et al., "Extending context window of large language models via positional interpolation", 2023). The other
+is Meta's for Llama 3.1 (`apply_scaling` in meta-llama/llama-models); it keeps the fast frequencies. Everything is
+float32, as in transformers: another precision would give other angles at large positions.
 
-Letters as in `sites`, and J pair of numbers that turn together.
+Letters of a shape: the table in `records`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class RopeScaling:
-    """How frequencies are stretched: `linear` by `factor` alone, `llama3` the slow ones only.
+    """How frequencies are stretched: `linear` divides all of them by `factor`, `llama3` only the slow ones.
 
-    Under llama3, a frequency that turns fewer than `low_freq_factor` times within `original_positions` is divided by
-    the factor, one that turns more than `high_freq_factor` times is kept, and those between are interpolated.
+    Under `llama3`, a frequency that turns fewer than `low_freq_factor` times within `original_positions` is divided by
+    the factor; one that turns more than `high_freq_factor` times is kept; the ones between are interpolated.
     """
 
     kind: str
@@ -34,6 +34,7 @@ class RopeScaling:
 
 def inverse_frequencies(width: int, theta: float, scaling: RopeScaling | None = None) -> np.ndarray:
     """Radians per position of each pair, float32 [width / 2]: theta ** (-2 j / width), then scaled."""
+    # numpy, not jax: these are constants of the program, and the same on every device.
     exponent_J = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
     frequency_J = 1 / np.float32(theta) ** exponent_J
     if scaling is None:
@@ -52,14 +53,14 @@ def angles(length: int, frequency_J: np.ndarray) -> jax.Array:
     return jnp.outer(jnp.arange(length, dtype=jnp.float32), frequency_J)
 
 
-def rotate_halves(x_BTHK: jax.Array, angle_TJ: jax.Array) -> jax.Array:
-    """LLaMA's: number j turns with number j + K / 2."""
-    return jnp.concatenate(_turned(*jnp.split(x_BTHK, 2, axis=-1), angle_TJ), axis=-1)
+def rotate_halves(x_BTHW: jax.Array, angle_TJ: jax.Array) -> jax.Array:
+    """LLaMA's rotation: number j of a head rotates with number j + W / 2."""
+    return jnp.concatenate(_turned(*jnp.split(x_BTHW, 2, axis=-1), angle_TJ), axis=-1)
 
 
-def rotate_pairs(x_BTHK: jax.Array, angle_TJ: jax.Array) -> jax.Array:
-    """GPT-J's: neighbours 2j and 2j + 1 turn together; what lies beyond the 2J-th number stays as it is."""
-    turning, rest = jnp.split(x_BTHK, [2 * angle_TJ.shape[-1]], axis=-1)
+def rotate_pairs(x_BTHW: jax.Array, angle_TJ: jax.Array) -> jax.Array:
+    """GPT-J's rotation: neighbours 2j and 2j + 1 rotate together; the numbers from the 2J-th on stay as they are."""
+    turning, rest = jnp.split(x_BTHW, [2 * angle_TJ.shape[-1]], axis=-1)
     turned = jnp.stack(_turned(turning[..., ::2], turning[..., 1::2], angle_TJ), axis=-1)
     return jnp.concatenate([turned.reshape(turning.shape), rest], axis=-1)
 

@@ -1,4 +1,4 @@
-"""Silhouette and NC1 are their definitions, and tell the levels of states built for it apart."""
+"""Silhouette and NC1 equal their definitions, and distinguish the levels of constructed states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.metrics import silhouette_score
 
 from clusterlm_jax.analysis.instruments.geometry import distances, nc1, silhouette
 from clusterlm_jax.analysis.nulls import draw
-from tests.analysis.constructed import (
+from tests.analysis.instruments.constructed import (
     DISTRIBUTION_ONLY,
     INPUT_COARSE,
     TASK_COARSE,
@@ -27,7 +27,7 @@ def silhouettes(hidden_ND: np.ndarray) -> dict[str, float]:
 
 
 def silhouette_by_hand(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
-    """Rousseeuw's s(i) instance by instance; 0 for one that is alone in its group."""
+    """Rousseeuw's s(i), instance by instance; 0 for an instance alone in its group."""
     values = []
     for index, (own_D, label) in enumerate(zip(hidden_ND, label_N, strict=True)):
         distance_N = np.linalg.norm(hidden_ND - own_D, axis=1)
@@ -42,7 +42,7 @@ def silhouette_by_hand(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
 
 
 def nc1_by_hand(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
-    """Both covariance matrices written out, every group of the same weight."""
+    """From both covariance matrices, with equal weight for every group."""
     groups = [hidden_ND[label_N == group].astype(float) for group in np.unique(label_N)]
     mean_GD = np.array([group_MD.mean(axis=0) for group_MD in groups])
     within_DD = np.mean([np.cov(group_MD.T, bias=True) for group_MD in groups], axis=0)
@@ -51,8 +51,8 @@ def nc1_by_hand(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("groups", [2, 7, 40])
-def test_the_silhouette_is_its_definition(groups: int, rng: np.random.Generator) -> None:
-    """Of groups of unequal size, some of one instance. Breaks when distances are squared or rounded."""
+def test_the_silhouette_equals_its_definition(groups: int, rng: np.random.Generator) -> None:
+    """For groups of unequal size, some of one instance. Breaks when distances are squared or rounded."""
     label_N = np.minimum(rng.integers(0, groups, 60), rng.integers(0, groups, 60))
     hidden_ND = (rng.standard_normal((60, 9)) + 0.3 * label_N[:, None]).astype(np.float32)
     found = silhouette(distances(hidden_ND), label_N)
@@ -61,14 +61,14 @@ def test_the_silhouette_is_its_definition(groups: int, rng: np.random.Generator)
 
 
 def test_distances_are_exactly_zero_between_equal_states() -> None:
-    """Breaks when they come from norms and a product, which leaves rounding between equal states of large norm."""
+    """Breaks when they are computed from norms and a product, which leaves rounding errors between equal states."""
     hidden_ND = np.full((3, 64), 1e3 / 3, np.float32)
     hidden_ND[2] += 1
     np.testing.assert_array_equal(distances(hidden_ND) == 0, [[1, 1, 0], [1, 1, 0], [0, 0, 1]])
 
 
 @pytest.mark.parametrize(("groups", "width"), [(2, 5), (4, 12), (12, 4), (6, 6)])
-def test_nc1_is_its_definition(groups: int, width: int, rng: np.random.Generator) -> None:
+def test_nc1_equals_its_definition(groups: int, width: int, rng: np.random.Generator) -> None:
     """Fewer groups than dimensions, where S_B has no inverse, and more. Groups of unequal size have equal weight."""
     label_N = 3 * np.concatenate([np.arange(groups), rng.integers(0, groups, 50) // 2])
     hidden_ND = 5 + rng.standard_normal((3 * groups, width))[label_N] + rng.standard_normal((len(label_N), width))
@@ -76,10 +76,10 @@ def test_nc1_is_its_definition(groups: int, width: int, rng: np.random.Generator
 
 
 def test_nc1_of_two_groups_on_a_line() -> None:
-    """Means at -3 and 3, so S_B is 9; instances 1 from their mean, so S_W is 1: 1/9, and half of it for two groups."""
+    """Means at -3 and 3 give S_B = 9, instances 1 from their mean give S_W = 1. NC1 is 1/9, divided by two groups."""
     hidden_ND = np.array([[-4.0], [-2], [-4], [-2], [2], [4]])
     assert nc1(hidden_ND, np.array([0, 0, 0, 0, 1, 1])) == pytest.approx(1 / 18)
-    sideways_ND = np.hstack([hidden_ND, [[5], [-5], [5], [-5], [0], [0]]])  # no group mean moves: no other NC1
+    sideways_ND = np.hstack([hidden_ND, [[5], [-5], [5], [-5], [0], [0]]])  # moves no group mean
     assert nc1(sideways_ND, np.array([0, 0, 0, 0, 1, 1])) == pytest.approx(1 / 18)
 
 
@@ -106,24 +106,27 @@ def test_equal_states_have_neither_groups_nor_distances(value: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_equal_group_means_are_no_number(dtype: type, rng: np.random.Generator) -> None:
-    """Every task has the same five states, as tasks of the same inputs have at layer 0. Breaks when the rounding of the
-    means, which differs with the order of the instances, is taken for a distance: NC1 would be 1e26."""
+def test_equal_group_means_give_nan(dtype: type, rng: np.random.Generator) -> None:
+    """Every task has the same five states, as tasks with the same inputs have at layer 0.
+
+    Breaks when rounding errors of the means, which depend on the order of instances, count as distances: NC1 is then
+    1e26.
+    """
     hidden_ND = (100 + rng.standard_normal((5, 8))).astype(dtype)[np.tile(np.arange(5), 14)]
     label_N = np.repeat([0, 0, 1, 1, 1, 1, 2], 10)
     for _ in range(5):
         order_N = rng.permutation(70)
         assert np.isnan(nc1(hidden_ND[order_N], label_N[order_N]))
-    apart_ND = hidden_ND + 1e-3 * label_N[:, None]  # a small distance is a number
+    apart_ND = hidden_ND + 1e-3 * label_N[:, None]  # a distance that is small but not rounding
     assert nc1(apart_ND, label_N) == pytest.approx(nc1_by_hand(apart_ND, label_N), rel=0.01)
 
 
-def test_labels_without_groups_are_no_number(rng: np.random.Generator) -> None:
+def test_labels_without_groups_give_nan(rng: np.random.Generator) -> None:
     hidden_ND = rng.standard_normal((20, 4))
     assert np.isnan(nc1(hidden_ND, np.zeros(20, int)))
     assert np.isnan(silhouette(distances(hidden_ND), np.zeros(20, int)))
     assert np.isnan(silhouette(distances(hidden_ND), np.arange(20)))
-    assert nc1(hidden_ND, np.arange(20)) == 0  # groups of one are collapsed
+    assert nc1(hidden_ND, np.arange(20)) == 0  # groups of one instance are collapsed
 
 
 def test_the_order_of_instances_does_not_matter(rng: np.random.Generator) -> None:
@@ -135,7 +138,7 @@ def test_the_order_of_instances_does_not_matter(rng: np.random.Generator) -> Non
         assert silhouette(distances(permuted_ND), columns[label]) == pytest.approx(expected)
 
 
-def test_tasks_that_hold_their_distributions_together_are_the_level_apart() -> None:
+def test_tasks_above_their_distributions_are_far_apart() -> None:
     hidden_ND = states_of(COLUMNS, 1, **TASK_COARSE)
     found = silhouettes(hidden_ND)
     assert found["task"] > 0.8
@@ -144,8 +147,8 @@ def test_tasks_that_hold_their_distributions_together_are_the_level_apart() -> N
     assert nc1(hidden_ND, COLUMNS["task"]) < 0.05 < 1 < nc1(hidden_ND, COLUMNS["input"])
 
 
-def test_inputs_that_hold_their_tasks_together_are_the_level_apart() -> None:
-    """Instances of a task lie in three inputs, as far from each other as from other tasks: a silhouette near 0."""
+def test_inputs_above_their_tasks_are_far_apart() -> None:
+    """Instances of a task are in three inputs, as far from each other as from other tasks: a silhouette near 0."""
     hidden_ND = states_of(COLUMNS, 1, **INPUT_COARSE)
     found = silhouettes(hidden_ND)
     assert found["input"] > 0.7
@@ -157,7 +160,7 @@ def test_inputs_that_hold_their_tasks_together_are_the_level_apart() -> None:
     ("weights", "null"), [({}, "shuffled_task"), ({}, "regrouped_task"), (DISTRIBUTION_ONLY, "regrouped_task")]
 )
 def test_states_without_the_task_have_the_silhouette_of_the_null(weights: dict[str, float], null: str) -> None:
-    """On average over 30 arrangements; of well clustered distributions it is the null that keeps these whole."""
+    """On average over 30 arrangements. For well clustered distributions, the null that keeps them whole counts."""
     rng, excess, of_distribution = np.random.default_rng(0), [], []
     for seed in range(30):
         distance_NN = distances(states_of(COLUMNS, seed, noise=0.5, **weights))

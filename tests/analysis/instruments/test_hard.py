@@ -1,4 +1,4 @@
-"""Hard examples: counted one by one, and in cases anyone can see."""
+"""Hard examples, counted one by one and in simple cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clusterlm_jax.analysis.instruments.hard import hard_scores
 
-# Instances of tasks 0, 1 (regular) and 7 (hard, made from 1); -1 marks what is no hard example.
+# Instances of tasks 0, 1 (regular) and 7 (hard, made from 1); -1 marks regular instances.
 TASK = [0, 0, 1, 1, 1, 1, 7, 7, 7, 7]
 ORIGINAL = [-1, -1, -1, -1, -1, -1, 1, 1, 1, 1]
 
@@ -28,11 +28,11 @@ def scores(clusters: Sequence[int], task: Sequence[int] = TASK, original: Sequen
     [
         ([0, 0, 1, 1, 1, 1, 2, 2, 2, 2], [1, 0]),  # a cluster of its own
         ([0, 0, 1, 1, 1, 1, 0, 0, 0, 0], [1, 0]),  # with a task that is not its original
-        ([0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [0, 0]),  # one cluster holds all of both: neither
-        ([0, 0, 1, 1, 1, 1, 2, 3, 4, 5], [0, 0]),  # scattered: alone, with nobody of either
-        # Two sit apart together, 1/3 of the others and none of the original's; two sit with the original's, 1/3 and 1.
+        ([0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [0, 0]),  # one cluster has all instances of both: with neither
+        ([0, 0, 1, 1, 1, 1, 2, 3, 4, 5], [0, 0]),  # each alone in its cluster: with neither
+        # Two are apart, with 1/3 of the others and none of the original's; two are with the original's, 1/3 and 1.
         ([0, 0, 1, 1, 1, 1, 2, 2, 1, 1], [1 / 2, 1 / 2]),
-        # Three sit with half of the original's, 2/3 of the others; one with the other half and no other.
+        # Three are with half of the original's and 2/3 of the others; one is with the other half and no other.
         ([0, 0, 1, 1, 2, 2, 1, 1, 1, 2], [3 / 4, 1 / 4]),
     ],
 )
@@ -40,19 +40,19 @@ def test_by_hand(clusters: list[int], expected: list[float]) -> None:
     assert scores(clusters) == expected
 
 
-def test_a_hard_example_is_not_counted_as_its_own_company() -> None:
-    """The lone instance of task 7 sits with one of the three of task 1. Breaks when it counts itself."""
+def test_a_hard_example_does_not_count_itself() -> None:
+    """The only instance of task 7 is with one of the three of task 1. Breaks when it counts itself."""
     assert scores([0, 1, 2, 0], [1, 1, 1, 7], [-1, -1, -1, 1]) == [0, 1]
     assert scores([0, 1, 2, 3], [1, 1, 1, 7], [-1, -1, -1, 1]) == [0, 0]
 
 
 def test_shares_are_compared_not_numbers() -> None:
-    """Each hard example sits with 1 of 1 others and with 2 of 4 of its original's. Breaks when heads are counted."""
+    """Each hard example is with 1 of 1 others and with 2 of 4 of its original's. Breaks when numbers are compared."""
     assert scores([0, 0, 1, 1, 0, 0], [1, 1, 1, 1, 7, 7], [-1] * 4 + [1] * 2) == [1, 0]
 
 
 def test_equal_shares_of_different_sizes_are_equal() -> None:
-    """1 of 3 others and 2 of 6. Breaks when a rounding decides."""
+    """1 of 3 others and 2 of 6. Breaks when rounding decides."""
     task, original = [1] * 6 + [7] * 4, [-1] * 6 + [1] * 4
     assert scores([0, 0, 1, 1, 2, 2, 0, 0, 2, 2], task, original) == [0, 0]
 
@@ -64,7 +64,7 @@ def test_without_hard_examples_there_is_no_share() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 2), st.integers(0, 2)), min_size=1, max_size=20))
 def test_equals_counting_one_by_one(instances: list[tuple[int, int, int]]) -> None:
-    """Exact fractions, instance by instance; who made from whom is arbitrary here, an original may have nobody left."""
+    """With exact fractions, instance by instance. Originals are arbitrary here and may have no instances."""
     own = original = hard = 0
     for i, (task, source, cluster) in enumerate(instances):
         if source < 0:

@@ -1,4 +1,4 @@
-"""Nearest neighbours: scikit-learn's where nothing ties, the lowest index where something does."""
+"""Nearest neighbours equal scikit-learn's if there are no ties; ties go to the lowest index."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ RANDOM = np.random.default_rng(3)
 
 
 def test_equals_scikit_learn_without_ties() -> None:
-    """150 queries are more than one block. Breaks when the metric is not Euclidean or the order is not by distance."""
+    """150 queries need several blocks. Breaks when the metric is not Euclidean or the order is not by distance."""
     query_QD, reference_ND = RANDOM.standard_normal((150, 12)), RANDOM.standard_normal((120, 12))
     expected = NearestNeighbors(n_neighbors=10, p=2).fit(reference_ND).kneighbors(query_QD, return_distance=False)
     np.testing.assert_array_equal(nearest(query_QD, reference_ND, 10), expected)
 
 
 def test_ties_go_to_the_lowest_index() -> None:
-    """25 distinct points in float32, as at layer 0. Breaks when distances come from norms and a product."""
+    """25 distinct points in float32, as at layer 0. Breaks when distances are computed from norms and a product."""
     distinct_SD = (10 * RANDOM.standard_normal((25, 16))).astype(np.float32)
     query_QD, reference_ND = distinct_SD[RANDOM.integers(0, 25, 40)], distinct_SD[RANDOM.integers(0, 25, 100)]
     expected = [
@@ -33,7 +33,7 @@ def test_ties_go_to_the_lowest_index() -> None:
     ("values", "expected"),
     [([5, 7, 7], 7), ([5, 7, 7, 5], 5), ([7, 5, 5, 7], 7), ([1, 2, 3], 1), ([3, 8, 9, 9, 8], 8), ([4], 4)],
 )
-def test_the_majority_and_of_equal_ones_the_nearest(values: list[int], expected: int) -> None:
+def test_the_majority_or_if_tied_the_nearest(values: list[int], expected: int) -> None:
     np.testing.assert_array_equal(majority(np.array([values, values])), [expected, expected])
 
 

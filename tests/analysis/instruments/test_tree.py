@@ -1,4 +1,4 @@
-"""Ward's tree and the best of its cuts: scipy's own cuts, each scored, and the levels of states built for it."""
+"""Ward's tree and its best cut, compared with all cuts of scipy and with states of known levels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import cut_tree, fcluster
 from clusterlm_jax.analysis.instruments.tree import best_cut, ward
 from clusterlm_jax.analysis.nulls import draw
 from clusterlm_jax.analysis.scores import score_all
-from tests.analysis.constructed import (
+from tests.analysis.instruments.constructed import (
     DISTRIBUTION_ONLY,
     DISTRIBUTIONS,
     INPUT_COARSE,
@@ -27,20 +27,20 @@ COLUMNS = columns_of(3)
 
 
 def f1_of_every_cut(tree: np.ndarray, label_N: np.ndarray) -> dict[int, float]:
-    """By number of clusters, for each height at which scipy's own function can cut; below the first merge too."""
+    """scipy's cuts at every height, also below the first merge, by number of clusters."""
     cuts = [fcluster(tree, height, "distance") for height in (0, *np.unique(tree[:, 2]))]
     return {len(np.unique(clusters_N)): score_all(label_N, clusters_N, ("f1",))["f1"] for clusters_N in cuts}
 
 
 def best_of_every_cut(tree: np.ndarray, label_N: np.ndarray) -> tuple[float, int]:
-    """Of equal ones the fewest clusters."""
+    """The best cut; if tied, the one with the fewest clusters."""
     f1 = f1_of_every_cut(tree, label_N)
     best = max(f1.values())
     return best, min(clusters for clusters, value in f1.items() if value > best - 1e-12)
 
 
-def test_ward_merges_what_adds_least_to_the_variance_within(rng: np.random.Generator) -> None:
-    """Every pair of clusters is tried at every step; the height is the root of twice the squares it adds."""
+def test_ward_merges_the_pair_that_adds_least_to_the_variance_within(rng: np.random.Generator) -> None:
+    """Every pair of clusters is tried at every step. The height is the root of twice the sum of squares it adds."""
     hidden_ND = rng.standard_normal((14, 3)).astype(np.float32)
 
     def squares(members: tuple[int, ...]) -> float:
@@ -66,8 +66,10 @@ def test_ward_merges_what_adds_least_to_the_variance_within(rng: np.random.Gener
 
 @pytest.mark.parametrize("seed", range(30))
 def test_equals_the_best_of_all_cuts(seed: int) -> None:
-    """Of noise, of states that tie as at layer 0, and of clear groups. Breaks when a cut is given up that would win, or
-    when equal states are told apart."""
+    """For noise, for states that tie as at layer 0, and for clear groups.
+
+    Breaks when the search ends before the best cut, or when equal states are separated.
+    """
     rng = np.random.default_rng(seed)
     instances, classes = int(rng.integers(4, 60)), int(rng.integers(1, 9))
     label_N = 3 * rng.integers(0, classes, instances)
@@ -84,7 +86,7 @@ def test_equals_the_best_of_all_cuts(seed: int) -> None:
 
 
 def test_single_instances_to_all_in_one_are_cuts(rng: np.random.Generator) -> None:
-    """Where nothing ties, there is a cut of each size, scipy's `cut_tree` says which."""
+    """Without ties there is a cut with each number of clusters, as in scipy's `cut_tree`."""
     hidden_ND = rng.standard_normal((30, 4))
     tree = ward(hidden_ND)
     assert best_cut(tree, np.arange(30)) == (1, 30)
@@ -94,9 +96,10 @@ def test_single_instances_to_all_in_one_are_cuts(rng: np.random.Generator) -> No
         assert best_cut(tree, label_N) == (1, clusters)
 
 
-def test_of_equal_cuts_the_one_of_fewest_clusters() -> None:
-    """Class 0 is {0, .1, .2} and {50, 52}: of three clusters the last is matched to no class, nor are its halves. The
-    cuts of 3 and 4 clusters score 3/4 for class 0 and 1 for class 1."""
+def test_of_equal_cuts_the_one_with_fewest_clusters_counts() -> None:
+    """Class 0 is {0, .1, .2} and {50, 52}. The cluster {50, 52} is matched to no class, whole or in halves, so cuts
+    with 3 and 4 clusters both score 3/4 for class 0 and 1 for class 1.
+    """
     tree = ward(np.array([[0.0], [0.1], [0.2], [10], [10.1], [50], [52]]))
     label_N = np.array([0, 0, 0, 1, 1, 0, 0])
     assert [f1_of_every_cut(tree, label_N)[clusters] for clusters in (3, 4)] == pytest.approx([7 / 8, 7 / 8])
@@ -105,7 +108,7 @@ def test_of_equal_cuts_the_one_of_fewest_clusters() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.1])
 def test_equal_states_are_one_cluster(value: float) -> None:
-    """The last instance is merged last: alone in its class, it would be found, by its place in the dataset only."""
+    """The last instance is alone in its class and merged last. Breaks when its place makes it a cluster."""
     tree = ward(np.full((20, 8), value, np.float32))
     f1 = (2 * 19 / (20 + 19)) / 2
     for place in (0, 7, 19):
@@ -114,7 +117,7 @@ def test_equal_states_are_one_cluster(value: float) -> None:
 
 @pytest.mark.parametrize("label", ["task", "distribution", "input"])
 def test_the_order_of_instances_does_not_matter(label: str, rng: np.random.Generator) -> None:
-    """With ties, where states hold the input only, and without."""
+    """With ties (states of the input only) and without."""
     for weights in ({"noise": 0.0, "input": 1.0}, {"noise": 1.0, "task": 1.0}):
         hidden_ND = states_of(COLUMNS, 0, **weights)
         expected = best_cut(ward(hidden_ND), COLUMNS[label])
@@ -125,7 +128,7 @@ def test_the_order_of_instances_does_not_matter(label: str, rng: np.random.Gener
 
 
 def test_tasks_above_distributions_above_mappings() -> None:
-    """One tree holds all levels, each at its own number of clusters."""
+    """One tree has all levels, each at its own number of clusters."""
     tree = ward(states_of(COLUMNS, 1, **TASK_COARSE))
     pair_N = 1000 * COLUMNS["distribution"] + COLUMNS["mapping"]
     assert best_cut(tree, COLUMNS["task"]) == (1, TASKS)
@@ -135,7 +138,7 @@ def test_tasks_above_distributions_above_mappings() -> None:
 
 
 def test_inputs_above_tasks() -> None:
-    """18 clusters are pairs of input and task: none of the task alone, at any height."""
+    """18 clusters are pairs of input and task. No cut has the tasks as clusters."""
     tree = ward(states_of(COLUMNS, 1, **INPUT_COARSE))
     assert best_cut(tree, COLUMNS["input"]) == (1, 6)
     assert best_cut(tree, 100 * COLUMNS["input"] + COLUMNS["task"]) == (1, 18)
@@ -146,7 +149,7 @@ def test_inputs_above_tasks() -> None:
     ("weights", "null"), [({}, "shuffled_task"), ({}, "regrouped_task"), (DISTRIBUTION_ONLY, "regrouped_task")]
 )
 def test_states_without_the_task_have_the_f1_of_the_null(weights: dict[str, float], null: str) -> None:
-    """On average over 30 arrangements; of well clustered distributions it is the null that keeps these whole."""
+    """On average over 30 arrangements. For well clustered distributions, the null that keeps them whole counts."""
     rng, excess = np.random.default_rng(0), []
     for seed in range(30):
         tree = ward(states_of(COLUMNS, seed, noise=0.5, **weights))

@@ -1,4 +1,4 @@
-"""The share of variance a label explains is eta squared of a one-way analysis of variance."""
+"""The share of variance that a label explains is eta squared of a one-way analysis of variance."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ RANDOM = np.random.default_rng(1)
 
 @pytest.mark.parametrize("offset", [0, 1e6])
 def test_equals_analysis_of_variance(offset: float) -> None:
-    """F = (eta / (g - 1)) / ((1 - eta) / (n - g)) in one dimension. Breaks when sums run in float32 or groups get equal
-    weight whatever their size."""
+    """F = (eta / (g - 1)) / ((1 - eta) / (n - g)) in one dimension.
+
+    Breaks when sums are in float32, or when groups have equal weight whatever their size.
+    """
     label_N = RANDOM.integers(0, 4, 60)
     hidden_N = offset + label_N + RANDOM.standard_normal(60)
     ratio = f_oneway(*(hidden_N[label_N == group] for group in range(4))).statistic * 3 / 56
@@ -39,7 +41,7 @@ def test_a_label_that_determines_the_state_explains_all() -> None:
 
 
 def test_an_unrelated_label_explains_its_share_by_chance() -> None:
-    """(g - 1) / (n - 1) on average over 200 orders of the label; the mean's deviation is about .001."""
+    """(g - 1) / (n - 1) on average over 200 permutations of the label; the standard error is about .001."""
     hidden_ND, label_N = RANDOM.standard_normal((60, 8)), np.arange(60) % 6
     shares = [variance_share(hidden_ND, RANDOM.permutation(label_N)) for _ in range(200)]
     assert np.mean(shares) == pytest.approx(5 / 59, abs=0.006)
@@ -47,12 +49,12 @@ def test_an_unrelated_label_explains_its_share_by_chance() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 1 / 3])
 def test_equal_states_have_nothing_to_explain(value: float) -> None:
-    """Breaks when the mean is taken in float32, which need not give back the number it is the mean of."""
+    """Breaks when the mean is in float32: the mean of equal numbers need not be that number there."""
     assert variance_share(np.full((61, 8), value, np.float32), np.arange(61) % 4) == 0
 
 
 def test_group_means_are_those_of_the_reference(rng: np.random.Generator) -> None:
-    """A state that is its label's mean plus something becomes that something; computed label by label here."""
+    """A state minus its label's mean is computed label by label here."""
     reference_label_M = np.array([7, 3, 3, 7, 7, 3])
     reference_MD = rng.normal(size=(6, 4)).astype(np.float32)
     label_N, own_ND = np.array([3, 7, 3]), rng.normal(size=(3, 4)).astype(np.float32)
@@ -61,8 +63,8 @@ def test_group_means_are_those_of_the_reference(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(residual_ND, own_ND, atol=1e-6)
 
 
-def test_removing_a_label_leaves_it_no_share_and_shows_what_lies_beneath(rng: np.random.Generator) -> None:
-    """Task and input add up; the input is ten times louder."""
+def test_removing_a_label_leaves_it_no_share_and_shows_the_other_label(rng: np.random.Generator) -> None:
+    """States are a sum over task and input; the part of the input is ten times as large."""
     task_N, input_N = (column.ravel() for column in np.indices((4, 5)))
     task_KD, input_KD = rng.normal(size=(4, 6)), 10 * rng.normal(size=(5, 6))
     hidden_ND = (task_KD[task_N] + input_KD[input_N]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Clusters inside each input symbol: KMeans and scores by hand, and what a given input leaves of the task."""
+"""Clusters inside each input symbol: KMeans and scores by hand, and states with known structure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,9 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from clusterlm_jax.analysis.instruments.within_input import WITHIN_SCORES, within_input_scores
 from clusterlm_jax.analysis.nulls import draw
 from clusterlm_jax.analysis.scores import score_all
-from tests.analysis.constructed import (
-    DISTRIBUTION_ONLY,
-    INPUT_COARSE,
-    TASK_COARSE,
-    Columns,
-    columns_of,
-    near_zero,
-    permuted,
-    states_of,
-)
+from tests.analysis.instruments import constructed as made
 
-COLUMNS = columns_of(2)
+COLUMNS = made.columns_of(2)
 NULLS = ("shuffled_task", "regrouped_task")
 
 
@@ -38,7 +29,11 @@ def one_cluster(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray
 
 
 def scored(
-    hidden_ND: np.ndarray, columns: Columns = COLUMNS, cluster=kmeans, nulls: tuple[str, ...] = (), draws: int = 3
+    hidden_ND: np.ndarray,
+    columns: made.Columns = COLUMNS,
+    cluster=kmeans,
+    nulls: tuple[str, ...] = (),
+    draws: int = 3,
 ) -> dict[tuple[str, str], float]:
     generators = {null: np.random.default_rng(number) for number, null in enumerate(nulls)}
     return within_input_scores(hidden_ND, columns, cluster, generators, draws)
@@ -49,10 +44,11 @@ def by_task(values: dict[tuple[str, str], float]) -> list[float]:
 
 
 def test_equals_clustering_and_scoring_by_hand() -> None:
-    """Breaks when a state of another input is clustered along, when null labels are drawn over all inputs at once, or
-    when inputs of more instances weigh more."""
-    columns = {name: column[9:-4] for name, column in COLUMNS.items()}  # inputs of unequal number
-    hidden_ND = states_of(columns, 0, noise=2, task=1, input=1)
+    """Breaks when states of other inputs are clustered with them, when null labels are drawn over all inputs at once,
+    or when inputs with more instances weigh more.
+    """
+    columns = {name: column[9:-4] for name, column in COLUMNS.items()}  # inputs with different numbers of instances
+    hidden_ND = made.states_of(columns, 0, noise=2, task=1, input=1)
     found: dict[str, list] = {label: [] for label in ("task", *NULLS)}
     generators = {null: np.random.default_rng(number) for number, null in enumerate(NULLS)}
     for symbol in range(40, 46):
@@ -75,8 +71,8 @@ def test_equals_clustering_and_scoring_by_hand() -> None:
     assert 0.1 < values["task", "within_input_ari"] < 0.9  # neither trivial nor hopeless
 
 
-def test_each_input_is_clustered_alone_into_as_many_as_it_has_tasks() -> None:
-    """Input 40 is taken from one of its three tasks. Breaks when k is the number of all tasks."""
+def test_each_input_is_clustered_alone_with_k_its_number_of_tasks() -> None:
+    """One of its three tasks loses input 40. Breaks when k is the number of all tasks."""
     kept = ~((COLUMNS["input"] == 40) & (COLUMNS["task"] == 0))
     columns = {name: column[kept] for name, column in COLUMNS.items()}
     asked = {}
@@ -93,7 +89,7 @@ def test_each_input_is_clustered_alone_into_as_many_as_it_has_tasks() -> None:
 
 
 def test_inputs_weigh_the_same_whatever_their_size() -> None:
-    """Clusters are right at input 40, which is left with 6 instances, and one cluster at the five others, of 24."""
+    """Input 40 has 6 instances and the right clusters; the five others have 24 instances each and one cluster."""
     kept = (COLUMNS["input"] != 40) | (COLUMNS["distribution"] % 4 == 0)
     columns = {name: column[kept] for name, column in COLUMNS.items()}
 
@@ -107,10 +103,10 @@ def test_inputs_weigh_the_same_whatever_their_size() -> None:
 
 
 def test_inputs_of_one_task_are_left_out() -> None:
-    """Their clusters would be right without fail; where there are no others, there is no number."""
+    """Their one cluster would always be right. If there are no other inputs, the scores are nan."""
     alone = {**COLUMNS, "input": np.where(COLUMNS["input"] < 43, 100 + COLUMNS["mapping"], COLUMNS["input"])}
     others = {name: column[COLUMNS["input"] >= 43] for name, column in COLUMNS.items()}
-    hidden_ND = states_of(COLUMNS, 0, noise=1, task=1)
+    hidden_ND = made.states_of(COLUMNS, 0, noise=1, task=1)
     expected = scored(hidden_ND[COLUMNS["input"] >= 43], others, nulls=NULLS)
     assert scored(hidden_ND, alone, nulls=NULLS) == expected
     nothing = scored(hidden_ND, {**COLUMNS, "input": COLUMNS["mapping"]}, nulls=NULLS)
@@ -120,42 +116,43 @@ def test_inputs_of_one_task_are_left_out() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.1])
 def test_equal_states_are_one_cluster(value: float) -> None:
-    """As at layer 0, whose states of one input are equal: nothing but chance."""
+    """As at layer 0, where states of one input are equal. Only chance is left."""
     hidden_ND = (value + COLUMNS["input"][:, None] * np.ones(8)).astype(np.float32)
     assert by_task(scored(hidden_ND)) == pytest.approx([1 / 6, 0, 0], abs=1e-12)
 
 
 def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(rng: np.random.Generator) -> None:
-    """12 clear distributions in each input, asked for 3 clusters by their nearest of 3 fixed points."""
-    hidden_ND = states_of(COLUMNS, 0, distribution=1)
+    """Each input has 12 clear distributions, which are clustered by the nearest of 3 fixed points."""
+    hidden_ND = made.states_of(COLUMNS, 0, distribution=1)
 
     def nearest_of_three(points_ND: np.ndarray, clusters: int, symbol: int) -> np.ndarray:
         return points_ND[:, :clusters].argmax(axis=1)
 
     expected = by_task(scored(hidden_ND, cluster=nearest_of_three))
     assert 0 < expected[1] < 1
-    columns, permuted_ND = permuted(COLUMNS, hidden_ND, rng)
+    columns, permuted_ND = made.permuted(COLUMNS, hidden_ND, rng)
     assert by_task(scored(permuted_ND, columns, nearest_of_three)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("weights", [TASK_COARSE, INPUT_COARSE])
+@pytest.mark.parametrize("weights", [made.TASK_COARSE, made.INPUT_COARSE])
 def test_tasks_are_found_on_any_level(weights: dict[str, float]) -> None:
-    """Tasks far apart, or inside inputs that are: there, clusters of all states are not by task, and these are."""
-    hidden_ND = states_of(COLUMNS, 1, **weights)
+    """Tasks far apart, or inputs far apart with tasks within them, where clusters of all states are not by task."""
+    hidden_ND = made.states_of(COLUMNS, 1, **weights)
     assert by_task(scored(hidden_ND)) == [1, 1, 1]
     of_all_N = KMeans(6, n_init=3, random_state=0).fit_predict(hidden_ND)
-    assert (adjusted_rand_score(COLUMNS["task"], of_all_N) == 1) == (weights is TASK_COARSE)
+    assert (adjusted_rand_score(COLUMNS["task"], of_all_N) == 1) == (weights is made.TASK_COARSE)
 
 
-@pytest.mark.parametrize("weights", [{}, {"input": 10.0}, DISTRIBUTION_ONLY])
+@pytest.mark.parametrize("weights", [{}, {"input": 10.0}, made.DISTRIBUTION_ONLY])
 def test_states_without_the_task_score_as_the_null(weights: dict[str, float]) -> None:
-    """On average over 12 arrangements. Clear distributions beat shuffled tasks, as clusters keep distributions whole;
-    tasks regrouped inside each input keep them too, and score the same."""
+    """On average over 12 arrangements. Clear distributions score above shuffled tasks, as clusters keep distributions
+    whole. Tasks regrouped inside each input keep them whole, too, and score the same.
+    """
     excess, above_shuffled = [], []
     for seed in range(12):
-        values = scored(states_of(COLUMNS, seed, noise=0.5, **weights), nulls=NULLS, draws=1)
-        null = "regrouped_task" if weights is DISTRIBUTION_ONLY else "shuffled_task"
+        values = scored(made.states_of(COLUMNS, seed, noise=0.5, **weights), nulls=NULLS, draws=1)
+        null = "regrouped_task" if weights is made.DISTRIBUTION_ONLY else "shuffled_task"
         excess.append([values["task", score] - values[null, score] for score in WITHIN_SCORES])
         above_shuffled.append(values["task", "within_input_ami"] - values["shuffled_task", "within_input_ami"])
-    assert all(near_zero(column) for column in zip(*excess, strict=True))
-    assert (np.mean(above_shuffled) > 0.05) == (weights is DISTRIBUTION_ONLY)
+    assert all(made.near_zero(column) for column in zip(*excess, strict=True))
+    assert (np.mean(above_shuffled) > 0.05) == (weights is made.DISTRIBUTION_ONLY)

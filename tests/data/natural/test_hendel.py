@@ -38,14 +38,14 @@ def test_pairs_of_one_word_to_one_word_are_kept_in_order(tmp_path):
         " cat ": "chat\n",
         "cat": "chatte",
         "today": "aujourd'hui",
-        "in": "en",  # one half of the header is a word like any other
+        "in": "en",  # "en" is half of the header, but on its own it is a word like any other
     }
     found = read_pairs(write(tmp_path, given), FILE)
     assert list(found.items()) == [("dog", "chien"), ("cat", "chat"), ("today", "aujourd'hui"), ("in", "en")]
 
 
-def test_the_header_is_known_by_the_file_s_name(tmp_path):
-    """In another file the same pair is data."""
+def test_the_header_is_recognised_by_the_file_s_name(tmp_path):
+    """In a file of another name, the same pair is data."""
     relative = "knowledge/location_continent.json"
     write(tmp_path, {"location": "continent", "en": "fr"}, relative)
     assert read_pairs(tmp_path, relative) == {"en": "fr"}
@@ -78,8 +78,10 @@ PAIRS = st.dictionaries(st.integers(0, 99).map(str), st.sampled_from("abcdefg"),
 
 @given(PAIRS, st.integers(0, 45), st.integers(0, 9))
 def test_outputs_are_as_even_as_the_pool_allows(pairs, count, seed):
-    """The largest number of pairs that an output has is the least that reaches the count, and who has two fewer has
-    no more. Breaks when a frequent output is drawn more often than a rare one."""
+    """No output has two pairs more than another, unless the other has no more pairs to give.
+
+    Breaks when a frequent output is drawn more often than a rare one.
+    """
     drawn = spread(pairs, count, np.random.default_rng(seed))
     assert list(drawn.items()) == [pair for pair in pairs.items() if pair[0] in drawn]
     assert len(drawn) == min(count, len(pairs))
@@ -95,9 +97,10 @@ def test_a_seed_draws_the_same_again(pairs, count, seed):
 
 
 def test_no_place_in_the_file_and_no_frequent_output_is_special():
-    """Two of four outputs are drawn, so each half of the time; the eight inputs of output a share its half.
+    """Two of four outputs are drawn, so each is drawn half of the time; the eight inputs of `a` are equally likely.
 
-    Breaks when the order of outputs follows the file, or the order in which a shuffle first meets them.
+    Breaks when the order of outputs follows the file, or the order in which a shuffle first meets them (a frequent
+    output would come first).
     """
     draws = 2000
     pairs = {f"a{number}": "a" for number in range(8)} | {f"b{number}": f"b{number}" for number in range(3)}

@@ -1,4 +1,4 @@
-"""Prompts in natural language: what they are composed of, whose wordings and pairs, and how they survive the disk."""
+"""Natural-language prompts: their composition, the files they come from, and saving and loading them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.data.natural import prompts as natural
-from clusterlm_jax.data.natural.prompts import TASKS, NaturalSpec, compose, read_task
+from clusterlm_jax.data.natural.prompts import FILE_OF, TASKS, NaturalSpec, compose, read_task
 from clusterlm_jax.records import Prompts, UserError
 
 SMALL = NaturalSpec(wordings_per_task=3, mappings_per_task=4)
@@ -46,14 +46,14 @@ def drawn_wordings(prompts: Prompts) -> set[str]:
 
 
 def write_wordings(path: Path, changed: dict) -> Path:
-    """A user's three wordings of every task, those in `changed` put over them."""
+    """A user's file with three wordings of every task, except for the tasks in `changed`."""
     wordings = {stem: [f"Do {stem}, way {number}:" for number in range(3)] for stem in TASKS} | changed
     path.write_text(json.dumps(wordings), encoding="utf-8")
     return path
 
 
 def test_a_prompt_is_a_wording_a_space_and_an_input(prompts):
-    """Every wording of a task with every pair of it, once."""
+    """Every wording of a task occurs with every pair of the task exactly once."""
     texts = set()
     for stem in TASKS:
         task = read_task(stem)
@@ -69,7 +69,7 @@ def test_a_prompt_is_a_wording_a_space_and_an_input(prompts):
     assert len(texts) == len(prompts) == 16 * 3 * 4
 
 
-def test_labels_are_numbered_by_first_appearance_and_stand_for_what_is_there(prompts):
+def test_labels_are_numbered_by_first_appearance_and_match_the_texts(prompts):
     for column, label_N in prompts.labels.items():
         assert label_N.dtype == np.int32
         first = list(dict.fromkeys(label_N.tolist()))
@@ -83,10 +83,10 @@ def test_labels_are_numbered_by_first_appearance_and_stand_for_what_is_there(pro
 
 
 def test_a_pair_of_two_tasks_is_one_mapping(tmp_path):
-    """As for Hendel et al.'s `bring -> brought`, past simple and past perfect; with the task there are two labels."""
+    """Hendel et al. have `bring -> brought` in both past simple and past perfect: one mapping in two tasks."""
     pairs = {"bring": "brought"} | {f"word{number}": f"other{number}" for number in range(3)}
     for stem in TASKS:
-        path = tmp_path / read_task(stem).hendel
+        path = tmp_path / FILE_OF[stem]
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(pairs))
     prompts = compose(NaturalSpec(mappings_dir=str(tmp_path), mappings_per_task=4), 0)
@@ -95,7 +95,7 @@ def test_a_pair_of_two_tasks_is_one_mapping(tmp_path):
 
 
 def test_the_seed_draws_pairs_and_wordings():
-    """No place in a file is special: over the seeds, everything is drawn. Breaks when the first ones are taken."""
+    """Over many seeds, everything in a file is drawn. Breaks when always the first ones are taken."""
     pairs, wordings = collections.defaultdict(set), set()
     for seed in range(60):
         prompts = compose(NaturalSpec(wordings_per_task=10), seed)
@@ -109,8 +109,8 @@ def test_the_seed_draws_pairs_and_wordings():
         assert set(task.wordings) <= wordings
 
 
-def test_tasks_have_streams_of_their_own():
-    """One more wording of every task leaves the pairs as they were, and no two tasks draw the same places."""
+def test_tasks_have_their_own_random_streams():
+    """One more wording of every task does not change the pairs, and tasks draw different places of their files."""
     more = compose(NaturalSpec(wordings_per_task=4, mappings_per_task=4), 0)
     assert drawn_pairs(more) == drawn_pairs(compose(SMALL, 0))
     places = {
@@ -120,7 +120,7 @@ def test_tasks_have_streams_of_their_own():
     assert len(places) > 8
 
 
-def test_own_pairs_have_their_outputs_spread():
+def test_outputs_of_our_pairs_are_spread():
     task = read_task("location_continent")
     for seed in range(5):
         outputs = collections.Counter(y for _, y in drawn_pairs(compose(NaturalSpec(), seed))[task.task])
@@ -139,10 +139,10 @@ def test_a_user_s_wordings_replace_ours(tmp_path):
 
 
 def test_hendel_et_al_s_files_replace_our_pairs(tmp_path):
-    """Our pairs in their layout, some unusable ones between them, give the same prompts."""
+    """Our pairs in their layout, mixed with some unusable pairs, give the same prompts."""
     for stem in TASKS:
         task = read_task(stem)
-        path = tmp_path / task.hendel
+        path = tmp_path / FILE_OF[stem]
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"two words": "one", "same": "same"} | task.pairs), encoding="utf-8")
     read = compose(NaturalSpec(mappings_dir=str(tmp_path)), 0)
@@ -156,18 +156,16 @@ def test_counts_are_at_least_one(key):
 
 
 def test_too_few_are_refused(tmp_path):
-    for wrong, sentence in (
-        ({"wordings_per_task": 56}, "data.wordings_per_task is 56, but for French to English (fr_en) only 55 usable"),
-        ({"mappings_per_task": 20}, "data.mappings_per_task is 20, but for French to English (fr_en) only 14 usable"),
-    ):
-        with pytest.raises(UserError, match=re.escape(sentence)):
-            compose(NaturalSpec(**wrong), 0)
+    ours = natural.DIRECTORY / FILE_OF["fr_en"]
+    for key, given, found in (("wordings_per_task", 56, "55 usable wordings"), ("mappings_per_task", 20, "14 usable")):
+        with pytest.raises(UserError, match=re.escape(f"data.{key} is {given}, but {ours} has only {found}")):
+            compose(NaturalSpec(**{key: given}), 0)
     path = write_wordings(tmp_path / "own.json", {"en_it": ["Say it in Italian:"]})
-    with pytest.raises(UserError, match=rf"English to Italian \(en_it\) only 1 usable wordings are in {path}"):
+    with pytest.raises(UserError, match=rf"{path} has only 1 usable wordings for English to Italian \(en_it\)"):
         compose(NaturalSpec(wordings=str(path), wordings_per_task=3), 0)
     (hendel := tmp_path / "translation" / "fr_en.json").parent.mkdir()
     hendel.write_text('{"chien": "dog", "pomme de terre": "potato"}')
-    with pytest.raises(UserError, match=f"only 1 usable pairs of one word to one word are in {hendel}"):
+    with pytest.raises(UserError, match=f"{hendel} has only 1 usable pairs of one word to one word"):
         compose(NaturalSpec(mappings_dir=str(tmp_path)), 0)
 
 
@@ -176,12 +174,12 @@ def test_too_few_are_refused(tmp_path):
     [
         (None, "There is no file"),
         ("", "is empty; it must hold a JSON object {task: [wording, ...]}"),
-        ("{}", "for French to English (fr_en) only 0 usable wordings"),
+        ("{}", "has only 0 usable wordings for French to English (fr_en)"),
         ("Translate:", "is damaged (line 1"),
         ("\xff", "cannot be read"),
         ("[]", "holds a list; it must hold a JSON object"),
-        ('{"fr-en": []}', "has wordings of 'fr-en', which is no task: did you mean fr_en?"),
-        ('{"cooking": []}', "has wordings of 'cooking', which is no task: allowed: fr_en, en_fr,"),
+        ('{"fr-en": []}', "has wordings of 'fr-en', which is not a task: did you mean fr_en?"),
+        ('{"cooking": []}', "has wordings of 'cooking', which is not a task: allowed: fr_en, en_fr,"),
         ('{"fr_en": "Translate:"}', "must give the wordings of fr_en as a list of texts"),
         ('{"fr_en": ["Translate:", 7]}', "must give the wordings of fr_en as a list of texts"),
         ('{"fr_en": ["Translate:", " \\n"]}', "has a blank wording of fr_en, number 2"),
@@ -201,13 +199,14 @@ def test_a_wordings_file_that_cannot_be_used_is_refused(tmp_path, content, sente
 @pytest.mark.parametrize(
     ("pair", "what"), [(("ice cream", "glace"), "input"), (("potato", "pomme de terre"), "output")]
 )
-def test_an_input_of_two_words_is_refused(tmp_path, monkeypatch, pair, what):
+def test_an_input_or_output_of_two_words_is_refused(tmp_path, monkeypatch, pair, what):
     directory = shutil.copytree(natural.DIRECTORY, tmp_path / "tasks")
-    path = directory / "en_fr.json"
+    path = directory / FILE_OF["en_fr"]
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | {"pairs": content["pairs"] | dict([pair])}), encoding="utf-8")
     monkeypatch.setattr(natural, "DIRECTORY", directory)
-    with pytest.raises(UserError, match=f"{pair[0]!r} -> {pair[1]!r} of {path} has an {what} that is not one word"):
+    sentence = f"{path} has the pair {pair[0]!r} -> {pair[1]!r}, whose {what} is not one word"
+    with pytest.raises(UserError, match=sentence):
         compose(NaturalSpec(), 0)
 
 
@@ -240,7 +239,7 @@ def test_a_person_can_read_the_file(prompts, tmp_path):
         (3, b"[1]"),
         (4, b'{"category": 1, "task": "", "wording": "", "input": "", "output": ""}'),
         (5, b'"\xff"'),
-        (6, None),  # a line of before
+        (6, None),  # repeats the first line
     ],
 )
 def test_damaged_prompts_are_named_with_their_line(prompts, tmp_path, line, put):
@@ -285,11 +284,11 @@ SCRIPT = "from clusterlm_jax.data.natural.prompts import *; print(digest(compose
 
 
 def test_same_bytes_in_any_process():
-    """Under two hash seeds; a set of strings that decides an order would change them."""
+    """Under two hash seeds. Breaks when the order of a set of strings decides an order."""
     digests = {
         subprocess.run(
             [sys.executable, "-c", SCRIPT],
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[3])},
             capture_output=True,
             text=True,
             check=True,

@@ -1,4 +1,4 @@
-"""The wordings and pairs we ship are those of table 10's tasks, and read as if many people had written them."""
+"""The shipped wordings and pairs belong to the tasks of table 10 and are as varied as if many people wrote them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from clusterlm_jax.data.natural.prompts import DIRECTORY, TASKS, NaturalSpec, compose, read_task
+from clusterlm_jax.data.natural.prompts import DIRECTORY, FILE_OF, TASKS, NaturalSpec, compose, read_task
 
 TABLE_10 = """\
 Translation	French to English	Given a word in French, translate to English
@@ -30,7 +30,7 @@ Knowledge	Religion	Given a name of a location or a person, output the associated
 Knowledge	Person to Language	Given a name of a person, output their native language
 """  # noqa: E501
 
-# Where the answers are few: continents, religions, languages.
+# Tasks with few possible answers: continents, religions, languages.
 CLOSED = {"location_continent", "location_religion", "person_language"}
 TRANSLATION = [stem for stem in TASKS if read_task(stem).category == "Translation"]
 
@@ -41,7 +41,7 @@ def words_of(text: str) -> list[str]:
 
 
 ALL = [(stem, wording) for stem in TASKS for wording in read_task(stem).wordings]
-# What another task is called by: swapping it in must not make a wording of the one a wording of the other.
+# Words that name a task. Two wordings that differ only in them are one template with the name swapped.
 NAMES = {
     *words_of(" ".join(line.split("\t")[1] for line in TABLE_10.splitlines())),
     *words_of("France Spain Italy antonym opposite plurals singulars gerunds participle tense countries capitals city"),
@@ -65,19 +65,19 @@ def pairs(stem) -> dict[str, str]:
 
 
 def too_many(values, most: int) -> dict:
-    """Those that are there more often than `most` times."""
+    """The values that occur more than `most` times, with their numbers of occurrences."""
     return {value: times for value, times in collections.Counter(values).items() if times > most}
 
 
 def test_names_and_descriptions_are_table_10_s():
     tasks = [read_task(stem) for stem in TASKS]
     assert [f"{task.category}\t{task.task}\t{task.description}" for task in tasks] == TABLE_10.splitlines()
-    assert {path.stem for path in DIRECTORY.iterdir()} == set(TASKS)
+    assert {path.relative_to(DIRECTORY).as_posix() for path in DIRECTORY.rglob("*.*")} == set(FILE_OF.values())
 
 
-def test_the_file_of_hendel_et_al(stem):
-    task = read_task(stem)
-    assert task.hendel == f"{task.category.lower()}/{stem}.json"
+def test_a_task_is_in_the_folder_of_its_category(stem):
+    """As in Hendel et al.'s directory."""
+    assert FILE_OF[stem] == f"{read_task(stem).category.lower()}/{stem}.json"
 
 
 def test_there_are_55_plain_wordings_of_many_lengths(wordings):
@@ -90,7 +90,7 @@ def test_there_are_55_plain_wordings_of_many_lengths(wordings):
 
 
 def test_wordings_share_few_words(wordings):
-    """Templates with a few words swapped would be alike."""
+    """Breaks when wordings are made from one template with a few words swapped."""
     sets = {wording: set(words_of(wording)) for wording in wordings}
     similarity = {pair: len(sets[pair[0]] & sets[pair[1]]) / len(sets[pair[0]] | sets[pair[1]]) for pair in both(sets)}
     assert {pair: value for pair, value in similarity.items() if value > 0.6} == {}
@@ -150,7 +150,7 @@ def test_outputs_are_spread(stem, pairs):
 
 
 def test_no_pair_is_of_two_tasks():
-    """So that any ten of each are 160 mappings."""
+    """So any ten pairs of each task are 160 mappings in all."""
     assert too_many((pair for stem in TASKS for pair in read_task(stem).pairs.items()), 1) == {}
 
 

@@ -1,8 +1,8 @@
-"""Configurations of transformers: what is read, what is refused, and the states that come of it."""
+"""Configurations of transformers: what is read, what is refused, and in which precision states are computed."""
 
 from __future__ import annotations
 
-import copy
+import json
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from clusterlm_jax.models.pretrained import architectures
 from clusterlm_jax.models.pretrained.architectures import model_of, parameter_shapes, read_states
 from clusterlm_jax.models.pretrained.gptj import GPTJ
 from clusterlm_jax.models.pretrained.llama import Llama
+from clusterlm_jax.models.pretrained.loading import describe
 from clusterlm_jax.models.pretrained.rotary import RopeScaling
 from clusterlm_jax.records import UserError
 
@@ -55,6 +56,13 @@ def gptj_config(**attributes):
     return pytest.importorskip("transformers").GPTJConfig(**attributes)
 
 
+def stating(config, **attributes):
+    """The configuration, as if its file said so: transformers refuses some values itself, and 5 other ones than 4."""
+    given = config.to_dict() | attributes
+    vars(config)["to_dict"] = lambda: given
+    return config
+
+
 @pytest.mark.parametrize(
     ("make", "attributes", "kind", "parameters", "layers"),
     [
@@ -67,7 +75,7 @@ def gptj_config(**attributes):
     ids=["open_llama_7b", "open_llama_13b", "llama2_7b_32k_instruct", "gpt_j_6b", "instruct_gpt_j"],
 )
 def test_the_papers_models_are_described(make, attributes, kind, parameters, layers):
-    """With the published 6,738,415,616, 13,015,864,320 and 6,050,882,784 parameters, less those of the head."""
+    """They have the published 6,738,415,616, 13,015,864,320 and 6,050,882,784 parameters, minus those of the head."""
     model = model_of(make(**attributes), "bfloat16")
     assert isinstance(model, kind)
     assert model.spec.layers == layers
@@ -84,7 +92,7 @@ def test_fields_follow_the_configuration():
     assert (spec.heads, spec.kv_heads, spec.head_dim, spec.rope_theta) == (32, 4, 96, 500_000)
     spec = model_of(gptj_config(), "float32").spec
     assert (spec.ffn_dim, spec.rotary_dim, spec.heads) == (16_384, 64, 16)
-    assert model_of(gptj_config(n_inner=100, rotary_dim=None), "float32").spec.rotary_dim == 256
+    assert model_of(stating(gptj_config(), n_inner=100, rotary_dim=None), "float32").spec.rotary_dim == 256
     assert model_of(gptj_config(n_inner=100), "float32").spec.ffn_dim == 100
 
 
@@ -92,14 +100,14 @@ def test_fields_follow_the_configuration():
 def test_every_other_attribute_is_neutral_or_refused(make):
     """One by one: whatever transformers declares and we do not read."""
     config = make()
+    plain = model_of(config, "float32")
     neutral = set(" ".join(architectures.NEUTRAL.values()).split())
     handled = architectures.ARCHITECTURES[config.model_type][0].keys()
     refused = []
     for name in config.to_dict().keys() - handled - {"model_type", "transformers_version"}:
-        changed = copy.deepcopy(config)
-        setattr(changed, name, "another value")
+        changed = stating(make(), **{name: "another value"})
         if name in neutral:
-            assert model_of(changed, "float32") == model_of(config, "float32"), name
+            assert model_of(changed, "float32") == plain, name
         else:
             refused.append(name)
             with pytest.raises(UserError, match=f"{name} is 'another value', .* allowed: "):
@@ -108,21 +116,30 @@ def test_every_other_attribute_is_neutral_or_refused(make):
     assert activation[config.model_type] <= set(refused)
 
 
+ROPE = {"rope_type": "linear", "factor": 2.0}
+UNEVEN = {"num_attention_heads": 30, "num_key_value_heads": 30, "head_dim": 136}  # as transformers 4 fills it in
+
+
 @pytest.mark.parametrize(
     ("make", "attributes", "sentence"),
     [
         (llama_config, {"attention_bias": True}, "attention_bias is True, .* allowed: False"),
         (llama_config, {"hidden_act": "gelu"}, "hidden_act is 'gelu', .* allowed: 'silu'"),
         (llama_config, {"quantization_config": {"bits": 4}}, "quantization_config .* a configuration without it"),
-        (llama_config, {"rope_parameters": {"rope_theta": 5e5}}, "rope_parameters .* a configuration without it"),
+        (llama_config, {"rope_parameters": {"rope_theta": 0}}, "rope_theta is 0; .* above 0"),
+        (llama_config, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor is 0.5, .* 1.0"),
+        (
+            llama_config,
+            {"rope_parameters": ROPE, "rope_scaling": ROPE},
+            "rope_parameters .* a configuration without it",
+        ),
         (llama_config, {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5, .* allowed: 1.0"),
         (llama_config, {"num_key_value_heads": 5}, "num_key_value_heads is 5; .* divisor of num_attention_heads = 32"),
-        (llama_config, {"num_attention_heads": 30}, "num_attention_heads is 30; .* divisor of hidden_size = 4096"),
+        (llama_config, UNEVEN, "num_attention_heads is 30; .* divisor of hidden_size = 4096"),
         (llama_config, {"head_dim": 33}, "head_dim is 33; .* even"),
         (llama_config, {"num_hidden_layers": 0}, "num_hidden_layers is 0; .* at least 1"),
         (llama_config, {"vocab_size": 3.5}, "vocab_size is 3.5; .* whole"),
         (llama_config, {"rms_norm_eps": "small"}, "rms_norm_eps is 'small'; .* above 0"),
-        (llama_config, {"rope_theta": 0}, "rope_theta is 0; .* above 0"),
         (gptj_config, {"activation_function": "gelu"}, "activation_function is 'gelu', .* allowed: 'gelu_new'"),
         (gptj_config, {"rotary": False}, "rotary is False, .* allowed: True"),
         (gptj_config, {"scale_attn_weights": False}, "scale_attn_weights is False, .* allowed: True"),
@@ -134,10 +151,32 @@ def test_every_other_attribute_is_neutral_or_refused(make):
 )
 def test_what_our_graphs_do_not_do_is_refused(make, attributes, sentence):
     with pytest.raises(UserError, match=sentence):
-        model_of(make(**attributes), "float32")
+        model_of(stating(make(), **attributes), "float32")
 
 
 LLAMA_3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 1024}
+
+
+def rotary_config(layout: int, theta: float, scaling: dict | None):
+    """As the file of transformers 4 or 5 says it; each version is to read both."""
+    if layout == 4:
+        return stating(llama_config(), rope_theta=theta, rope_scaling=scaling, rope_parameters=None)
+    return stating(llama_config(), rope_parameters={"rope_theta": theta} | (scaling or {}))
+
+
+@pytest.mark.parametrize("layout", [4, 5])
+def test_rope_theta_in_either_layout(layout):
+    assert model_of(rotary_config(layout, 5e5, None), "float32").spec.rope_theta == 5e5
+    spec = model_of(rotary_config(layout, 5e5, ROPE), "float32").spec
+    assert (spec.rope_theta, spec.rope_scaling) == (5e5, RopeScaling("linear", 2.0))
+
+
+@pytest.mark.parametrize("layout", [4, 5])
+def test_a_configuration_saved_and_read(layout, tmp_path):
+    """Through config.json and transformers, whichever version wrote it."""
+    rope = {"rope_theta": 5e5} if layout == 4 else {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "is_decoder": False} | rope))
+    assert describe(tmp_path, "float32") == model_of(llama_config(rope_theta=5e5), "float32")
 
 
 @pytest.mark.parametrize("key", ["type", "rope_type"])
@@ -172,12 +211,10 @@ def test_rope_scaling_in_either_spelling(key, scaling, expected):
         ({"rope_type": "llama3"} | LLAMA_3 | {"low_freq_factor": 4.0}, "must be below high_freq_factor"),
     ],
 )
-def test_other_rope_scalings_are_refused(scaling, sentence):
-    """Set afterwards: transformers itself refuses some of them, without saying what is allowed."""
-    config = llama_config()
-    config.rope_scaling = scaling
+@pytest.mark.parametrize("layout", [4, 5])
+def test_other_rope_scalings_are_refused(layout, scaling, sentence):
     with pytest.raises(UserError, match=sentence):
-        model_of(config, "float32")
+        model_of(rotary_config(layout, 1e4, scaling), "float32")
 
 
 def test_other_architectures_and_types_are_refused():
@@ -191,10 +228,10 @@ def test_other_architectures_and_types_are_refused():
 @pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["llama", "gptj"])
 def test_products_take_the_compute_dtype_and_sum_in_float32(kind, compute_dtype):
-    """In the traced program, whatever the caller's precision; norms and softmax hold no bfloat16 at all."""
+    """In the traced program, whatever the caller's precision; norms and softmax contain no bfloat16 at all."""
     if kind == "llama":
-        config = llama_config(vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=1)
-        config.update({"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8})
+        sizes = {"vocab_size": 20, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+        config = llama_config(**sizes, num_attention_heads=2, num_key_value_heads=1, head_dim=8)
     else:
         config = gptj_config(vocab_size=20, n_embd=16, n_layer=1, n_head=2, rotary_dim=4)
     model = model_of(config, compute_dtype)

@@ -1,4 +1,4 @@
-"""Our reader of Flax's msgpack files against flax's own."""
+"""Our reader of Flax's msgpack files, compared with flax's own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_arrays_are_those_flax_restores(dtype, limit, rng, tmp_path, monkeypatch
 
 
 def test_every_shortened_file_is_refused(tmp_path):
-    """At each byte: no header, name or array may be cut without notice."""
+    """Cut at every byte: a truncated header, name or array never goes unnoticed."""
     whole = encoded({"a": {"b": np.arange(20, dtype=np.float32)}, "c": np.ones((2, 2), ml_dtypes.bfloat16)})
     path = tmp_path / "file.msgpack"
     for size in range(len(whole)):

@@ -18,12 +18,12 @@ from clusterlm_jax.records import UserError
 
 TYPES = (np.float32, np.float16, ml_dtypes.bfloat16)
 NAMES = {"safetensors": "model.safetensors", "msgpack": "flax_model.msgpack", "bin": "pytorch_model.bin"}
-OLD = "old bin"  # of before torch 1.6, no archive
+OLD = "old bin"  # from before torch 1.6: not a zip archive
 
 
 @pytest.fixture
 def arrays(rng) -> dict[str, np.ndarray]:
-    """Of each type, of every rank; among the numbers are some too small for a normal float16."""
+    """Arrays of each type and rank; some of the numbers are too small for a normal float16."""
     return {
         f"block.{rank}.{np.dtype(dtype).name}": np.asarray(rng.normal(size=shape) * 1e-6, dtype)
         for dtype in TYPES
@@ -65,7 +65,7 @@ def saved(directory: Path, format: str, arrays: dict[str, np.ndarray], shards: i
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("format", [*NAMES, OLD])
 def test_what_went_in_comes_out(format, shards, arrays, tmp_path):
-    """Bit by bit; a type read through another would round, a scalar read as a vector would change its shape."""
+    """Bit by bit. A type converted through another would round; a scalar read as a vector would change its shape."""
     files = formats.find(saved(tmp_path, format, arrays, shards))
     assert len(files) == shards
     found = {}
@@ -82,10 +82,10 @@ def test_what_went_in_comes_out(format, shards, arrays, tmp_path):
 
 @pytest.mark.parametrize("format", NAMES)
 def test_one_tensor_in_memory_at_a_time(format, tmp_path, monkeypatch):
-    """Reading a file whole, or a tensor twice over, would take 2 MB and more."""
-    monkeypatch.setattr(formats, "_memory", np.empty)  # tracemalloc does not see pages
+    """Reading a whole file, or holding a tensor twice, would take 2 MB or more."""
+    monkeypatch.setattr(formats, "_memory", np.empty)  # tracemalloc does not see memory from mmap
     saved(tmp_path, format, {str(index): np.full(250_000, index, np.float32) for index in range(8)})
-    list(formats.tensors(formats.find(tmp_path)))  # imports what it needs
+    list(formats.tensors(formats.find(tmp_path)))  # imports the libraries, which take memory too
     tracemalloc.start()
     for tensor in formats.tensors(formats.find(tmp_path)):
         assert tensor.read().sum() == 250_000 * int(tensor.name)
@@ -95,7 +95,7 @@ def test_one_tensor_in_memory_at_a_time(format, tmp_path, monkeypatch):
 
 
 def test_what_is_read_is_ours_to_keep(arrays, tmp_path):
-    """On a CPU jax may use the memory of an array as it is: no later tensor and no closed file may change it."""
+    """On a CPU jax may use an array's memory without a copy, so no later tensor and no closed file may change it."""
     for format in NAMES:
         directory = tmp_path / format
         directory.mkdir()

@@ -1,7 +1,8 @@
-"""Our LLaMA against PyTorch's and transformers' Flax, and what the stock Flax graph gets wrong."""
+"""Our LLaMA compared with PyTorch's and with transformers' Flax, and what the stock Flax graph gets wrong."""
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import jax
@@ -20,9 +21,9 @@ SMALL = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "max_position_embeddings": 256,
-    "rms_norm_eps": 1e-3,  # far from the default, or nobody would see it
+    "rms_norm_eps": 1e-3,  # far from the default, so that ignoring it makes a difference
 }
-# Of the four frequencies of a head of 8, one is kept, one lies between and two are divided.
+# A head of width 8 has four frequencies: of these one is kept, one is interpolated and two are divided.
 LLAMA_3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 LLAMA_3["original_max_position_embeddings"] = 128
 LINEAR = {"rope_type": "linear", "factor": 8.0}
@@ -32,7 +33,7 @@ def small_config(**changes):
     pytest.importorskip("torch")
     from transformers import LlamaConfig
 
-    return LlamaConfig(**SMALL | changes)
+    return LlamaConfig(**copy.deepcopy(SMALL | changes))  # transformers 5 writes rope_theta into rope_scaling
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_every_layer_equals_stock_flax_where_that_is_right(kv_heads):
 
 @pytest.mark.parametrize("changes", [{"rope_scaling": LINEAR}, {"rope_theta": 500_000.0}], ids=["linear", "theta"])
 def test_stock_flax_is_wrong_where_positions_are_stretched(changes):
-    """Why this graph is ours: FlaxLlama reads neither attribute, so its states are those of another model."""
+    """Why we have a graph of our own: FlaxLlama reads neither attribute, so its states are those of another model."""
     twin = parity.torch_twin(small_config(**changes))
     tokens_BT, last_B = parity.prompts()
     theirs_D = parity.torch_states(twin, tokens_BT[0])[-1, -1]  # the first row is not padded

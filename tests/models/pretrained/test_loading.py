@@ -1,4 +1,4 @@
-"""One model in every format becomes the same parameters; a checkpoint that does not fit is refused by name."""
+"""One model gives the same parameters in every format; a checkpoint that does not fit is refused by name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def loaded(directory: Path, dtype: str = "float32") -> dict[str, jax.Array]:
 
 
 def expected(twin) -> dict[str, np.ndarray]:
-    """Our names and layout from the kind of each PyTorch module, not from the names of its parameters."""
+    """Our names and layout, derived from the kind of each PyTorch module, not from the names of its parameters."""
     kinds = {"Linear": "kernel", "Embedding": "embedding", "LayerNorm": "scale"}
     params = {}
     for name, module in twin.named_modules():
@@ -53,7 +53,7 @@ def assert_identical(found: dict, wanted: dict) -> None:
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("format", checkpoints.FORMATS)
 def test_every_format_gives_the_same_parameters(format, sharded, twin, tmp_path):
-    """Bit by bit. A kernel left as PyTorch has it would show even where it is square."""
+    """Bit by bit. A kernel that was not transposed would show even if it is square."""
     directory = checkpoints.save(twin, tmp_path, format, sharded)
     assert (len([*directory.glob("*-of-*")]) > 2) == sharded
     assert_identical(loaded(directory), expected(twin))
@@ -86,8 +86,7 @@ def test_flax_names_in_safetensors_will_do(twin, tmp_path):
 @pytest.mark.parametrize("stored", ["float16", "bfloat16"])
 def test_half_precision_on_disk(stored, format, tmp_path):
     """Widened without loss into float32; rounded once into bfloat16."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     twin = checkpoints.tiny("llama").to(getattr(torch, stored))
     checkpoints.save(twin, tmp_path, format)
     wanted = expected(twin.float())

@@ -1,4 +1,4 @@
-"""Rotary embeddings: the frequencies against PyTorch's at full size, the rotations against complex numbers."""
+"""Rotary embeddings: frequencies compared with PyTorch's at full size, rotations with complex numbers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ LLAMA_3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "orig
     ids=["plain", "linear", "llama3"],
 )
 def test_frequencies_are_pytorchs(theta, width, theirs, ours):
-    """To four units in the last place of float32; the layers of a tiny model have four frequencies, these have 64."""
+    """To four units in the last place of float32, with 64 frequencies; tiny models have only four."""
     pytest.importorskip("torch")
     from transformers import LlamaConfig
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-    config = LlamaConfig(head_dim=width, rope_theta=theta, rope_scaling=theirs, max_position_embeddings=65_536)
-    expected_J, _ = ROPE_INIT_FUNCTIONS[theirs["rope_type"]](config, "cpu")
+    # A copy, because transformers 5 writes rope_theta into the mapping it is given.
+    config = LlamaConfig(head_dim=width, rope_theta=theta, rope_scaling=dict(theirs), max_position_embeddings=65_536)
+    expected_J = LlamaRotaryEmbedding(config).inv_freq
     frequency_J = rotary.inverse_frequencies(width, theta, ours)
     assert frequency_J.dtype == np.float32
     np.testing.assert_allclose(frequency_J, expected_J.numpy(), rtol=4 * 2**-23, atol=0)
@@ -48,16 +49,16 @@ def test_llama_3_keeps_the_fast_and_slows_the_slow():
 
 
 def test_rotations_are_products_with_complex_numbers(rng):
-    x_BTHK = rng.normal(size=(2, 5, 3, 12)).astype(np.float32)
+    x_BTHW = rng.normal(size=(2, 5, 3, 12)).astype(np.float32)
     angle_TJ = np.arange(5)[:, None] * rotary.inverse_frequencies(8, 100.0)
     turn_T1J = np.exp(1j * angle_TJ)[:, None]
 
-    halves_BTHK = rotary.rotate_halves(x_BTHK[..., :8], rotary.angles(5, rotary.inverse_frequencies(8, 100.0)))
-    turned_BTHJ = (x_BTHK[..., :4] + 1j * x_BTHK[..., 4:8]) * turn_T1J
-    np.testing.assert_allclose(halves_BTHK, np.concatenate([turned_BTHJ.real, turned_BTHJ.imag], -1), atol=1e-6)
+    halves_BTHW = rotary.rotate_halves(x_BTHW[..., :8], rotary.angles(5, rotary.inverse_frequencies(8, 100.0)))
+    turned_BTHJ = (x_BTHW[..., :4] + 1j * x_BTHW[..., 4:8]) * turn_T1J
+    np.testing.assert_allclose(halves_BTHW, np.concatenate([turned_BTHJ.real, turned_BTHJ.imag], -1), atol=1e-6)
 
-    pairs_BTHK = rotary.rotate_pairs(x_BTHK, rotary.angles(5, rotary.inverse_frequencies(8, 100.0)))
-    turned_BTHJ = (x_BTHK[..., 0:8:2] + 1j * x_BTHK[..., 1:8:2]) * turn_T1J
-    np.testing.assert_allclose(pairs_BTHK[..., 0:8:2], turned_BTHJ.real, atol=1e-6)
-    np.testing.assert_allclose(pairs_BTHK[..., 1:8:2], turned_BTHJ.imag, atol=1e-6)
-    np.testing.assert_array_equal(pairs_BTHK[..., 8:], x_BTHK[..., 8:])
+    pairs_BTHW = rotary.rotate_pairs(x_BTHW, rotary.angles(5, rotary.inverse_frequencies(8, 100.0)))
+    turned_BTHJ = (x_BTHW[..., 0:8:2] + 1j * x_BTHW[..., 1:8:2]) * turn_T1J
+    np.testing.assert_allclose(pairs_BTHW[..., 0:8:2], turned_BTHJ.real, atol=1e-6)
+    np.testing.assert_allclose(pairs_BTHW[..., 1:8:2], turned_BTHJ.imag, atol=1e-6)
+    np.testing.assert_array_equal(pairs_BTHW[..., 8:], x_BTHW[..., 8:])

@@ -1,0 +1,1 @@
+"""Alignment with less forgetting (paper F.1, table 11)."""

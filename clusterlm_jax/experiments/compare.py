@@ -1,0 +1,54 @@
+"""Puts any runs of one experiment on one page, as a grid does after every point:
+
+python -m clusterlm_jax.experiments.compare DIR DIR ... --into=DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from clusterlm_jax import experiments
+from clusterlm_jax.records import UserError
+from clusterlm_jax.report.spec import ReportSpec
+from clusterlm_jax.workdir import read_json
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m clusterlm_jax.experiments.compare", description=__doc__)
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="work directories to compare")
+    parser.add_argument("--into", required=True, type=Path, metavar="DIR", help="where to write")
+    given = parser.parse_args(arguments)
+    try:
+        print(f"The comparison is at {compare(given.directories, given.into)}")
+    except UserError as error:
+        print(f"clusterlm_jax: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare(directories: Sequence[Path], into: Path) -> Path:
+    """Writes the page of several runs side by side, and returns its path.
+
+    Raises:
+      UserError: a directory is no work directory, or they are of several experiments.
+    """
+    kinds = {directory: read_json(directory / "config.json").get("experiment") for directory in directories}
+    for directory, kind in kinds.items():
+        if kind is None:
+            raise UserError(f"There is no work directory {directory}.")
+    if len(set(kinds.values())) > 1:
+        words = ", ".join(f"{directory} is {kind}" for directory, kind in kinds.items())
+        raise UserError(f"Only runs of one experiment can be compared: {words}.")
+    names = [directory.resolve().name for directory in directories]
+    if len(set(names)) < len(names):
+        names = [str(directory) for directory in directories]
+    page = experiments.part(kinds[directories[0]], "page")
+    return page.compare(dict(zip(names, directories, strict=True)), into, ReportSpec())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Several runs of the main experiment side by side."""

@@ -1,0 +1,1 @@
+"""Pretrained language models on natural instructions (paper 3.4, table 1)."""

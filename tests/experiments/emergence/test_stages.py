@@ -1,0 +1,213 @@
+"""The main experiment end to end, killed and resumed: nothing is lost and nothing differs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import ROOT, command, environment, run
+
+pytestmark = pytest.mark.slow
+STAGES = "--config.stages=('data', 'train', 'analyse')"
+PATIENCE = 240  # seconds
+SEEDS = "--config.seeds=(0, 1)"
+CLUSTERING = 6 * 8 + 4 * 3  # labels by scores, null labels by scores
+# Of one state: raw and residual with shares of variance, t-SNE, on 2 splits; hard examples in each space; neighbours.
+# The instruments on 2 splits: three shares with chance, silhouettes and trees by 6 labels with 2 nulls, three scores
+# inside an input symbol with 2 nulls; two accuracies of the probe and of its control.
+INSTRUMENTS = 2 * (3 * 2 + 2 * (6 * 2 + 2) + 3 * 3) + 2 * 2
+ROWS_OF_A_STATE = 2 * (2 * (CLUSTERING + 7) + CLUSTERING) + 3 * 2 + 5 + INSTRUMENTS
+ROWS_OF_AN_EPOCH = 2 * 4 * ROWS_OF_A_STATE  # of both seeds
+ROWS = 1 + 4 * ROWS_OF_AN_EPOCH + 2 * ROWS_OF_A_STATE  # header, 4 epochs, instances as bags of symbols
+
+
+def scores(workdir: Path) -> list[str]:
+    return sorted((workdir / "scores.csv").read_text().splitlines())
+
+
+def metrics(workdir: Path) -> str:
+    return (workdir / "metrics.jsonl").read_text()
+
+
+def lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def kill_when(workdir: Path, ready: Callable[[], bool]) -> None:
+    """Starts the run and ends it with SIGKILL as soon as `ready`; fails if it ends by itself before."""
+    with subprocess.Popen(
+        command(workdir, SEEDS, STAGES),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            wait_until(ready, process)
+        finally:
+            process.kill()
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE
+    while not ready():
+        assert process.poll() is None, "the run ended before its moment came"
+        assert time.monotonic() < end, "the moment never came"
+        time.sleep(0.001)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    result = run(workdir, SEEDS, "--config.report.formats=('png',)")
+    assert result.returncode == 0, result.stderr
+    assert f"The report is at {workdir}/report.html" in result.stdout
+    return workdir
+
+
+def test_the_job_leaves_what_it_should(undisturbed):
+    names = {path.name for path in undisturbed.iterdir()}
+    assert {"config.json", "env.json", "run.json", "dataset", "checkpoints", "metrics.jsonl", "timings.jsonl"} <= names
+    assert {"scores.csv", "embeddings", "figures", "tables", "report.html"} <= names
+    records = [json.loads(line) for line in metrics(undisturbed).splitlines()]
+    assert [(record["epoch"], record["seed"]) for record in records] == [(e, s) for e in range(4) for s in (0, 1)]
+    assert len(scores(undisturbed)) == ROWS
+    assert not list((undisturbed / "hidden").rglob("*.npy"))  # scored, so deleted
+    figures = {path.stem for path in (undisturbed / "figures").glob("*.png")}
+    assert {"figure_2", "figure_3", "figure_4", "figure_6a", "figure_6b", "figure_15", "figure_scatter"} <= figures
+    assert not list(undisturbed.rglob("*.tmp"))
+
+
+def test_again_is_done_at_once(undisturbed):
+    before = scores(undisturbed), metrics(undisturbed)
+    result = run(undisturbed, SEEDS, STAGES)
+    assert result.returncode == 0, result.stderr
+    assert (scores(undisturbed), metrics(undisturbed)) == before
+
+
+def test_the_report_alone_redraws_without_a_device(undisturbed):
+    page = (undisturbed / "report.html").read_bytes()
+    (undisturbed / "report.html").unlink()
+    result = subprocess.run(
+        command(undisturbed, SEEDS, "--config.stages=('report',)", "--config.report.formats=()"),
+        cwd=ROOT,
+        env=environment() | {"JAX_PLATFORMS": "no_such_platform"},  # asking for a device would fail
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert len((undisturbed / "report.html").read_bytes()) == pytest.approx(len(page), rel=0.01)
+
+
+def grown(path: Path) -> Callable[[], bool]:
+    """Whether a file has got lines since; a run that resumes first drops those later than its checkpoint."""
+    fewest = lines(path)
+
+    def more_lines() -> bool:
+        nonlocal fewest
+        now = lines(path)
+        fewest = min(fewest, now)
+        return now > fewest
+
+    return more_lines
+
+
+def checkpoint_under_way(last: Path) -> Callable[[], bool]:
+    """Orbax writes to a temporary directory and renames it: while that is there, a checkpoint is being written.
+
+    One that an earlier kill left does not count.
+    """
+    start = time.time()
+
+    def begun() -> bool:
+        with contextlib.suppress(FileNotFoundError):  # not there yet, or just renamed
+            return any("tmp" in path.name and path.stat().st_mtime > start for path in last.iterdir())
+        return False
+
+    return begun
+
+
+def test_killed_again_and_again_and_resumed_it_equals_the_undisturbed_run(undisturbed, tmp_path):
+    """Killed between two seeds' metrics, while a checkpoint is written, and during the analysis after training.
+
+    One run is killed at all three moments, since most of the time goes into the rest of it.
+    """
+    workdir = tmp_path / "run"
+    table, told = workdir / "scores.csv", workdir / "metrics.jsonl"
+    kill_when(workdir, lambda: lines(told) >= 3)
+    under_way = checkpoint_under_way(workdir / "checkpoints" / "main" / "last")
+    kill_when(workdir, under_way)
+    scored = grown(table)
+    kill_when(workdir, lambda: scored() and lines(told) == 8)
+    assert lines(table) < ROWS
+    result = run(workdir, SEEDS, STAGES)
+    assert result.returncode == 0, result.stderr
+    assert scores(workdir) == scores(undisturbed)
+    assert metrics(workdir) == metrics(undisturbed)
+    for seed in (0, 1):
+        file = Path("dataset") / f"seed={seed}" / "dataset.npz"
+        assert (workdir / file).read_bytes() == (undisturbed / file).read_bytes()
+
+
+def test_stages_one_by_one_equal_all_at_once(undisturbed, tmp_path):
+    """Trained first and analysed later, in another process, from the states left on disk; not without these."""
+    workdir = tmp_path / "run"
+    for stage in ("data", "train"):
+        result = run(workdir, SEEDS, f"--config.stages=('{stage}',)")
+        assert result.returncode == 0, result.stderr
+    gone = {path: tmp_path / path.parent.name for path in (workdir / "hidden").rglob("epoch=0002")}
+    assert len(gone) == 2
+    for path, elsewhere in gone.items():
+        path.rename(elsewhere)
+    result = run(workdir, SEEDS, "--config.stages=('analyse',)")
+    assert result.returncode == 2
+    assert "epoch=2" in result.stderr.strip().splitlines()[-1]
+    assert "hidden states were deleted" in result.stderr
+    for path, elsewhere in gone.items():
+        elsewhere.rename(path)
+    result = run(workdir, SEEDS, "--config.stages=('analyse',)")
+    assert result.returncode == 0, result.stderr
+    assert scores(workdir) == scores(undisturbed)
+    assert metrics(workdir) == metrics(undisturbed)
+
+
+@pytest.fixture
+def keyboard():
+    """Interrupts reach what a test starts, also where the tests run in a background shell, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_an_interrupt_from_the_keyboard_ends_in_a_sentence_and_leaves_no_worker(tmp_path):
+    workdir = tmp_path / "run"
+    with subprocess.Popen(
+        command(workdir, STAGES),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: lines(workdir / "scores.csv") > 0, process)
+        workers = children(process.pid)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130
+    assert told.strip().splitlines()[-1].startswith("clusterlm_jax: interrupted")
+    assert "Traceback" not in told
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
+    return [int(child) for child in found]
