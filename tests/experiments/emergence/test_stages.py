@@ -60,7 +60,7 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen) -> None:
     while not ready():
         assert process.poll() is None, "the run ended before its moment came"
         assert time.monotonic() < end, "the moment never came"
-        time.sleep(0.001)
+        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")

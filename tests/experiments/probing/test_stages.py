@@ -147,7 +147,7 @@ def test_killed_and_resumed_it_equals_the_undisturbed_run(checkpoint, undisturbe
     with subprocess.Popen(given, cwd=ROOT, env=environment(), **quiet) as process:
         while not ready():
             assert process.poll() is None, "the run ended before its moment came"
-            time.sleep(0.001)
+            time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     written = {path: path.stat().st_mtime_ns for path in workdir.rglob("shard=*/*.npy")}
     assert written
