@@ -1,9 +1,9 @@
-"""What a cell of the analysis costs on one thread, and what a second worker brings.
+"""Seconds that a cell of the analysis takes on one thread, and how much faster two workers are.
 
-    python -m benchmarks.evaluator [WIDTH]
+    .venv/bin/python -m benchmarks.evaluator [WIDTH]
 
-Hidden states are random, of the main experiment's sizes: the times depend on sizes alone, but for KMeans, whose
-iterations depend on the data as well.
+The hidden states are random and have the sizes of the main experiment. The times depend on the sizes alone, except for
+KMeans, whose number of iterations also depends on the data.
 """
 
 from __future__ import annotations

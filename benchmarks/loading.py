@@ -1,9 +1,9 @@
 """How much host memory loading a checkpoint takes above the parameters themselves, and how long.
 
-    python -m benchmarks.loading [GB]
+    .venv/bin/python -m benchmarks.loading [GB]
 
-A random LLaMA in bfloat16 is written in one file and in eight, in every format, and each is loaded in a process of its
-own on the CPU, whose device memory is the host's: what it held before loading and the parameters are taken off its
+A random LLaMA in bfloat16 is written in one file and in eight, in every format. Each is loaded in a process of its own
+on the CPU, whose device memory is the host's. The memory held before loading and the parameters are subtracted from the
 peak. The rest must be under 1.3 times the largest file plus `ALLOWANCE`. Linux only; the files are in the page cache.
 """
 

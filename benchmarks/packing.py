@@ -1,8 +1,8 @@
-"""What packing saves: seconds an epoch of training, padded, packed, and with instructions shared.
+"""Seconds an epoch of training takes with batches that are padded, packed, and packed with instructions shared.
 
-    python -m benchmarks.packing [WIDTH] [float32|bfloat16]
+    .venv/bin/python -m benchmarks.packing [WIDTH] [float32|bfloat16]
 
-The three train on the same instances with the same loss; only where they stand in a batch differs.
+All three train on the same instances with the same loss. Only the places of the instances in a batch differ.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""A LLaMA with random weights and a tokenizer of its own, to try the probing job where no real model is at hand.
+"""Writes a LLaMA with random weights and a tokenizer, to try the probing job without a real model.
 
-    python -m benchmarks.random_llama DIRECTORY [WIDTH BLOCKS]
+    .venv/bin/python -m benchmarks.random_llama DIRECTORY [WIDTH BLOCKS]
 
-About 109 million parameters as it stands (width 768, 12 blocks). What it scores in
+By default it has about 109 million parameters (width 768, 12 blocks). Its scores in
 
-    python -m clusterlm_jax.main --config=configs/probing.py --config.checkpoint=DIRECTORY --workdir=DIR
+    .venv/bin/python -m clusterlm_jax.main --config=configs/probing.py --config.checkpoint=DIRECTORY --workdir=DIR
 
-is a null baseline of table 1: what prompts and architecture give for nothing.
+are a null baseline of table 1: what the prompts and the architecture give without training.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What company costs: seconds an epoch of training with one seed, and with several in one program.
+"""Seconds an epoch of training takes with one seed, and with several seeds in one program.
 
-    python -m benchmarks.seeds [WIDTH] [SEEDS] [float32|bfloat16] [STEPS]
+    .venv/bin/python -m benchmarks.seeds [WIDTH] [SEEDS] [float32|bfloat16] [STEPS]
 
-The epochs are those of a run: the paper's data, drawn anew for each seed, in batches of 64 instances with their
-instructions shared. Side by side (vmap) and in turn inside one program (map); a ratio below the number of seeds is
-what one program saves.
+The epochs are those of a run: the paper's data, another dataset for each seed, in batches of 64 instances with their
+instructions shared. The seeds are computed side by side (vmap) and in turn (map). One program saves time where the
+ratio is below the number of seeds.
 """
 
 from __future__ import annotations

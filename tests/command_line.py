@@ -1,4 +1,4 @@
-"""Runs the program as a user does: by a command, in its own process."""
+"""Runs the program as a user does, by a command in its own process; kills it; reads what it left."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 240  # seconds
 CONFIG = ROOT / "configs" / "synthetic.py"
 
 # Small enough to take seconds: 8 tasks, 2 blocks, 3 epochs, all of them analysed.
@@ -42,7 +45,8 @@ SMALL = {
 }
 
 COMPILED = tempfile.TemporaryDirectory(prefix="clusterlm_jax-compiled-")  # removed when this process ends
-# Compilation is most of a small run's time, and most runs have the same shapes.
+# Compilation is most of a small run's time: in haste, and once for the runs that have the same shapes.
+IN_HASTE = "--xla_backend_optimization_level=0"
 SHARED_CACHE = {
     "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -59,11 +63,43 @@ def command(workdir: Path | str | None, *flags: str, small: bool = True) -> list
     return [sys.executable, "-m", "clusterlm_jax.main", *config, *where, *(settings if small else []), *flags]
 
 
-def run(workdir: Path | str | None, *flags: str, small: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(workdir, *flags, small=small), cwd=ROOT, env=environment(), capture_output=True, text=True
-    )
+def run(
+    workdir: Path | str | None, *flags: str, small: bool = True, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs to the end, with these variables added to the environment."""
+    given, surroundings = command(workdir, *flags, small=small), environment() | variables
+    return subprocess.run(given, cwd=ROOT, env=surroundings, capture_output=True, text=True)
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""} | SHARED_CACHE
+    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": IN_HASTE} | SHARED_CACHE
+
+
+def kill_when(given: Sequence[str], ready: Callable[[], bool]) -> None:
+    """Starts a command and ends it with SIGKILL as soon as `ready`; fails if it ends by itself before."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(given, cwd=ROOT, env=environment(), **quiet) as process:
+        try:
+            wait_until(ready, process)
+        finally:
+            process.kill()
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE
+    while not ready():
+        assert process.poll() is None, "the run ended before its moment came"
+        assert time.monotonic() < end, "the moment never came"
+        time.sleep(0.005)
+
+
+def scores(workdir: Path) -> list[str]:
+    return sorted((workdir / "scores.csv").read_text().splitlines())
+
+
+def metrics(workdir: Path) -> str:
+    return (workdir / "metrics.jsonl").read_text()
+
+
+def lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0

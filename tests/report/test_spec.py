@@ -27,4 +27,5 @@ def test_the_spec_refuses_wrong_values(given: dict, sentence: str) -> None:
     "given", [{}, {"scatter_epochs": (0, 7)}, {"scatter_layer": "final_norm"}, {"scatter_layer": "3"}, {"formats": ()}]
 )
 def test_the_spec_takes_right_values(given: dict) -> None:
-    ReportSpec(**given)
+    spec = ReportSpec(**given)
+    assert {name: getattr(spec, name) for name in given} == given

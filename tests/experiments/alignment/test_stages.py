@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -24,8 +21,8 @@ from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.models.heads import HEAD, untied
 from clusterlm_jax.records import UserError
 from clusterlm_jax.workdir import WorkDir
-from tests.command_line import ROOT, SMALL, command, environment
-from tests.experiments.emergence.test_stages import lines, metrics, wait_until
+from tests import command_line
+from tests.command_line import ROOT, SMALL, command, kill_when, lines, metrics
 
 pytestmark = pytest.mark.slow
 EPOCHS = 2
@@ -59,20 +56,14 @@ BASELINES = [
 METHODS = ["direct", "head", *LEARNT, *BASELINES]
 
 
-@pytest.fixture(scope="module")
-def environ() -> dict[str, str]:
-    return environment()
-
-
-def run(workdir: Path, environ: dict[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
-    line = command(workdir, *FLAGS, *flags, small=False)
-    return subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True)
+def run(workdir: Path, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return command_line.run(workdir, *FLAGS, *flags, small=False, **variables)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, environ) -> Path:
+def undisturbed(tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("alignment") / "run"
-    result = run(workdir, environ)
+    result = run(workdir)
     assert result.returncode == 0, result.stderr
     assert f"The report is at {workdir}/report.html" in result.stdout
     return workdir
@@ -86,22 +77,15 @@ def tasks(workdir: Path) -> list[dict]:
     return list(map(json.loads, (workdir / "tasks.jsonl").read_text().splitlines()))
 
 
-def kill_when(workdir: Path, environ: dict[str, str], ready: Callable[[], bool]) -> None:
-    """Starts the run and ends it with SIGKILL as soon as `ready`."""
-    line = command(workdir, *FLAGS, STAGES, small=False)
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(line, cwd=ROOT, env=environ, **silent) as process:
-        wait_until(ready, process)
-        os.kill(process.pid, signal.SIGKILL)
-
-
-def test_killed_in_each_phase_and_resumed_it_equals_the_undisturbed_run(undisturbed, environ, tmp_path):
+def test_killed_in_each_phase_and_resumed_it_equals_the_undisturbed_run(undisturbed, tmp_path):
     """In the base model's training, in a fine-tuning, and while the methods are measured."""
     workdir = tmp_path / "run"
     for done in (2, FINE_TUNED - 1, FINE_TUNED + 3):
-        kill_when(workdir, environ, lambda done=done: lines(workdir / "metrics.jsonl") >= done)
+        kill_when(
+            command(workdir, *FLAGS, STAGES, small=False), lambda done=done: lines(workdir / "metrics.jsonl") >= done
+        )
         assert metrics(workdir) != metrics(undisturbed)
-    result = run(workdir, environ, STAGES)
+    result = run(workdir, STAGES)
     assert result.returncode == 0, result.stderr
     assert metrics(workdir) == metrics(undisturbed)
     assert tasks(workdir) == tasks(undisturbed)
@@ -125,8 +109,7 @@ def test_the_job_leaves_what_it_should(undisturbed):
 def test_the_report_alone_redraws_without_a_device(undisturbed):
     page = (undisturbed / "report.html").read_bytes()
     (undisturbed / "report.html").unlink()
-    no_device = environment() | {"JAX_PLATFORMS": "no_such_platform"}  # asking for one would fail
-    result = run(undisturbed, no_device, "--config.stages=('report',)")
+    result = run(undisturbed, "--config.stages=('report',)", JAX_PLATFORMS="no_such_platform")  # asking would fail
     assert result.returncode == 0, result.stderr
     assert len((undisturbed / "report.html").read_bytes()) == pytest.approx(len(page), rel=0.01)
 

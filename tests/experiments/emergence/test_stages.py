@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import ROOT, command, environment, run
+from tests.command_line import PATIENCE, ROOT, command, environment, kill_when, lines, metrics, run, scores, wait_until
 
 pytestmark = pytest.mark.slow
 STAGES = "--config.stages=('data', 'train', 'analyse')"
-PATIENCE = 240  # seconds
 SEEDS = "--config.seeds=(0, 1)"
 CLUSTERING = 6 * 8 + 4 * 3  # labels by scores, null labels by scores
 # Of one state: raw and residual with shares of variance, t-SNE, on 2 splits; hard examples in each space; neighbours.
@@ -26,41 +25,6 @@ INSTRUMENTS = 2 * (3 * 2 + 2 * (6 * 2 + 2) + 3 * 3) + 2 * 2
 ROWS_OF_A_STATE = 2 * (2 * (CLUSTERING + 7) + CLUSTERING) + 3 * 2 + 5 + INSTRUMENTS
 ROWS_OF_AN_EPOCH = 2 * 4 * ROWS_OF_A_STATE  # of both seeds
 ROWS = 1 + 4 * ROWS_OF_AN_EPOCH + 2 * ROWS_OF_A_STATE  # header, 4 epochs, instances as bags of symbols
-
-
-def scores(workdir: Path) -> list[str]:
-    return sorted((workdir / "scores.csv").read_text().splitlines())
-
-
-def metrics(workdir: Path) -> str:
-    return (workdir / "metrics.jsonl").read_text()
-
-
-def lines(path: Path) -> int:
-    return path.read_text().count("\n") if path.exists() else 0
-
-
-def kill_when(workdir: Path, ready: Callable[[], bool]) -> None:
-    """Starts the run and ends it with SIGKILL as soon as `ready`; fails if it ends by itself before."""
-    with subprocess.Popen(
-        command(workdir, SEEDS, STAGES),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            wait_until(ready, process)
-        finally:
-            process.kill()
-
-
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen) -> None:
-    end = time.monotonic() + PATIENCE
-    while not ready():
-        assert process.poll() is None, "the run ended before its moment came"
-        assert time.monotonic() < end, "the moment never came"
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +59,8 @@ def test_again_is_done_at_once(undisturbed):
 def test_the_report_alone_redraws_without_a_device(undisturbed):
     page = (undisturbed / "report.html").read_bytes()
     (undisturbed / "report.html").unlink()
-    result = subprocess.run(
-        command(undisturbed, SEEDS, "--config.stages=('report',)", "--config.report.formats=()"),
-        cwd=ROOT,
-        env=environment() | {"JAX_PLATFORMS": "no_such_platform"},  # asking for a device would fail
-        capture_output=True,
-        text=True,
-    )
+    given = SEEDS, "--config.stages=('report',)", "--config.report.formats=()"
+    result = run(undisturbed, *given, JAX_PLATFORMS="no_such_platform")  # asking for a device would fail
     assert result.returncode == 0, result.stderr
     assert len((undisturbed / "report.html").read_bytes()) == pytest.approx(len(page), rel=0.01)
 
@@ -141,11 +100,11 @@ def test_killed_again_and_again_and_resumed_it_equals_the_undisturbed_run(undist
     """
     workdir = tmp_path / "run"
     table, told = workdir / "scores.csv", workdir / "metrics.jsonl"
-    kill_when(workdir, lambda: lines(told) >= 3)
+    kill_when(command(workdir, SEEDS, STAGES), lambda: lines(told) >= 3)
     under_way = checkpoint_under_way(workdir / "checkpoints" / "main" / "last")
-    kill_when(workdir, under_way)
+    kill_when(command(workdir, SEEDS, STAGES), under_way)
     scored = grown(table)
-    kill_when(workdir, lambda: scored() and lines(told) == 8)
+    kill_when(command(workdir, SEEDS, STAGES), lambda: scored() and lines(told) == 8)
     assert lines(table) < ROWS
     result = run(workdir, SEEDS, STAGES)
     assert result.returncode == 0, result.stderr
@@ -209,5 +168,8 @@ def test_an_interrupt_from_the_keyboard_ends_in_a_sentence_and_leaves_no_worker(
 
 
 def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
-    return [int(child) for child in found]
+    return [
+        int(child)
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    ]

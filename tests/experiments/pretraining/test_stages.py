@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -27,8 +23,8 @@ from clusterlm_jax.training.loop import Trainer, initial_states
 from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.reading import Reader, SplitReading
 from clusterlm_jax.workdir import WorkDir
-from tests.command_line import ROOT, SMALL, command, environment
-from tests.experiments.emergence.test_stages import lines, metrics, scores, wait_until
+from tests import command_line
+from tests.command_line import ROOT, SMALL, command, kill_when, lines, metrics, scores
 
 pytestmark = pytest.mark.slow
 SEEDS = (0, 1)
@@ -53,35 +49,17 @@ ROWS_OF_A_STATE = 2 * (CLUSTERING + 3) + 2  # on two splits, with shares of vari
 ROWS = 1 + (STATES + len(SEEDS)) * ROWS_OF_A_STATE  # header; the bag of symbols is a state, too
 
 
-@pytest.fixture(scope="module")
-def cache() -> dict[str, str]:
-    """Compiles in haste: most of the time of so small a run goes into that."""
-    return environment() | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-
-
-def start(workdir: Path, cache: dict[str, str], *flags: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        command(workdir, *FLAGS, *flags, small=False),
-        cwd=ROOT,
-        env=cache,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(workdir: Path, cache: dict[str, str], *flags: str) -> str:
+def run(workdir: Path, *flags: str, **variables: str) -> str:
     """Runs to the end; what it told."""
-    with start(workdir, cache, *flags) as process:
-        told = process.communicate()[0]
-    assert process.returncode == 0, told
-    return told
+    result = command_line.run(workdir, *FLAGS, *flags, small=False, **variables)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, cache) -> Path:
+def undisturbed(tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("pretraining") / "run"
-    run(workdir, cache, STAGES)
+    run(workdir, STAGES)
     return workdir
 
 
@@ -192,29 +170,24 @@ def test_the_loss_of_instructions_alone_is_that_of_every_symbol_but_the_first(in
     assert readings[0].sequence_loss == pytest.approx(loss_NT[there_NT[:, 1:]].mean(), rel=1e-5)
 
 
-def kill_when(workdir: Path, cache: dict[str, str], ready: Callable[[], bool]) -> None:
-    """Starts the run and ends it with SIGKILL as soon as `ready`."""
-    with start(workdir, cache, STAGES) as process:
-        wait_until(ready, process)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def test_killed_in_a_pretraining_and_in_a_fine_tuning_it_ends_alike(undisturbed, cache, tmp_path):
+def test_killed_in_a_pretraining_and_in_a_fine_tuning_it_ends_alike(undisturbed, tmp_path):
     """In the middle of pre-training on instructions, then of the last fine-tuning: six lines of metrics a phase."""
     workdir = tmp_path / "run"
     for written in (2 * 6 + 3, 4 * 6 + 3):
-        kill_when(workdir, cache, lambda written=written: lines(workdir / "metrics.jsonl") >= written)
+        kill_when(
+            command(workdir, *FLAGS, STAGES, small=False),
+            lambda written=written: lines(workdir / "metrics.jsonl") >= written,
+        )
         assert metrics(workdir) != metrics(undisturbed)
-    run(workdir, cache, STAGES)
+    run(workdir, STAGES)
     assert metrics(workdir) == metrics(undisturbed)
     assert scores(workdir) == scores(undisturbed)
     facts = [json.loads((path / "run.json").read_text())["phases"] for path in (workdir, undisturbed)]
     assert facts[0] == facts[1]
 
 
-def test_the_report_needs_no_device(undisturbed, cache):
-    told = run(undisturbed, cache | {"JAX_PLATFORMS": "no_such_platform"}, "--config.stages=('report',)")
+def test_the_report_needs_no_device(undisturbed):
+    told = run(undisturbed, "--config.stages=('report',)", JAX_PLATFORMS="no_such_platform")
     assert f"The report is at {undisturbed}/report.html" in told
     assert {path.stem for path in (undisturbed / "figures").glob("*.png")} >= {"figure_5a", "figure_5b"}
 

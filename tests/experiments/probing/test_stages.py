@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ import pytest
 from clusterlm_jax.data.natural.prompts import NaturalSpec, compose
 from clusterlm_jax.records import layer_names
 from tests import tiny_tokenizer
-from tests.command_line import ROOT, environment
+from tests.command_line import ROOT, environment, kill_when, scores
 
 pytestmark = pytest.mark.slow
 PROMPTS = 16 * 2 * 3
@@ -35,6 +33,7 @@ SMALL = {
     "eval.tsne_perplexity": 3.0,
     "eval.null_draws": 2,
     "eval.workers": 2,
+    "report.formats": ("png",),
 }
 
 
@@ -54,10 +53,6 @@ def run(workdir: Path, checkpoint: Path | str, *flags: str, **variables: str) ->
         capture_output=True,
         text=True,
     )
-
-
-def scores(workdir: Path) -> list[str]:
-    return sorted((workdir / "scores.csv").read_text().splitlines())
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +138,7 @@ def test_killed_and_resumed_it_equals_the_undisturbed_run(checkpoint, undisturbe
         "analysis": lambda: (workdir / "scores.csv").exists() and len(scores(workdir)) < ROWS,
     }[moment]
     given = command(workdir, checkpoint, STAGES, "--config.eval.keep_hidden=True")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(given, cwd=ROOT, env=environment(), **quiet) as process:
-        while not ready():
-            assert process.poll() is None, "the run ended before its moment came"
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
+    kill_when(given, ready)
     written = {path: path.stat().st_mtime_ns for path in workdir.rglob("shard=*/*.npy")}
     assert written
     result = run(workdir, checkpoint, STAGES, "--config.eval.keep_hidden=True")

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from clusterlm_jax.data import rewriting
+from clusterlm_jax.data.natural import rewriting
 from clusterlm_jax.data.natural.prompts import NaturalSpec, compose, read_wordings
 
 # E.1 with table 10's description, letter by letter.
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_error(418)
 
     def log_message(self, *_) -> None:
-        pass
+        """Says nothing: the server's own would write a line to stderr for each request, between those under test."""
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 Works with any endpoint that offers OpenAI's chat completions:
 
-    python -m clusterlm_jax.data.rewriting --endpoint=http://localhost:8000/v1 --model=NAME --output=wordings.json
+    .venv/bin/python -m clusterlm_jax.data.natural.rewriting --endpoint=http://localhost:8000/v1 --model=NAME \\
+        --output=wordings.json
 
 If the environment variable OPENAI_API_KEY is set, it is sent as the key. The file is written after every answer, and
 the same command resumes where it stopped. An experiment uses the file with --config.data.wordings=wordings.json.
@@ -157,7 +158,7 @@ def _write(wordings: Mapping[str, Sequence[str]], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m clusterlm_jax.data.rewriting",
+        prog="python -m clusterlm_jax.data.natural.rewriting",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
