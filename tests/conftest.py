@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+from tests.command_line import QUICK_TO_COMPILE, SMALL
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # KMeans is reproducible on one thread only
+os.environ.update(QUICK_TO_COMPILE | os.environ)  # jax reads them when it is imported
 
 import jax
 import numpy as np
@@ -14,7 +17,6 @@ import pytest
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.records import Dataset
-from tests.command_line import SMALL
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
