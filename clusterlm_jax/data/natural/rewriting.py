@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -79,7 +80,7 @@ class ChatModel:
         except ValueError as error:  # of requests or urllib3: the address cannot be parsed
             raise self._no_address() from error
         except requests.RequestException as error:
-            raise UserError(f"{self._address} gives no answer ({error}): check --endpoint.") from error
+            raise UserError(f"{self._address} gives no answer ({self._told(error)}): check --endpoint.") from error
         if response.status_code != requests.codes.ok:
             raise self._refusal(response)
         try:
@@ -104,10 +105,15 @@ class ChatModel:
                 f"There is no {self._address}, or no model {self._model!r} there (404): check --model and --endpoint, "
                 "which often ends in /v1."
             )
-        said = response.text
-        if self._key:
-            said = said.replace(self._key, KEY)  # some servers repeat the key in their message
-        return UserError(f"{self._address} answers {status} {response.reason}: {' '.join(said.split())[:500] or '-'}")
+        reason, text = self._told(response.reason), self._told(response.text)
+        return UserError(f"{self._address} answers {status} {reason}: {text[:500] or '-'}")
+
+    def _told(self, words: object) -> str:
+        """Words of the server in one line and without the key, which some servers repeat, as it is or in an address."""
+        said = " ".join(str(words).split())
+        for key in filter(None, (self._key, quote(self._key, safe=""))):
+            said = said.replace(key, KEY)
+        return said
 
 
 def listed(answer: str) -> list[str]:

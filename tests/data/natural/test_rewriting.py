@@ -21,7 +21,7 @@ class Server(HTTPServer):
     """A stand-in for an OpenAI-compatible server: gives its answers in turn, and the last one again and again.
 
     Attributes:
-      answers: each is a text of the model, a (status, body), or None to hang up.
+      answers: each is a text of the model, a (status, body), the bytes of a whole answer, or None to hang up.
       requests: (path, headers, JSON body) of each request so far.
     """
 
@@ -43,6 +43,9 @@ class Handler(BaseHTTPRequestHandler):
         answers = self.server.answers
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if answer is None:
+            return
+        if isinstance(answer, bytes):
+            self.wfile.write(answer)
             return
         if isinstance(answer, str):
             answer = (200, json.dumps({"choices": [{"message": {"role": "assistant", "content": answer}}]}))
@@ -206,6 +209,28 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, tmp_path, monkeypat
     assert "your key is OPENAI_API_KEY" in printed
     assert "answers 302 Found" in printed
     assert "sk-secret" not in printed + path.read_text() + repr(rewriting.ChatModel(server.url, "parrot", "sk-secret"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 wrong key sk-se/ret\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 see ?key=sk-se%2Fret\r\nLocation: /?key=sk-se/ret\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://h:sk-se/ret/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsk-se/ret\r\n",
+        b"wrong key sk-se/ret\r\n\r\n",
+        (400, "wrong address /?key=sk-se%2Fret"),
+        (400, 498 * "-" + "sk-se/ret"),
+    ],
+    ids=["reason", "reason with an address", "redirection", "length of a chunk", "no HTTP", "quoted", "cut"],
+)
+def test_the_key_is_in_no_error(server, tmp_path, monkeypatch, capsys, answer):
+    """Wherever the server repeats it: the libraries' own messages quote an answer that is broken."""
+    monkeypatch.setenv(rewriting.KEY, "sk-se/ret")
+    server.answers = [answer]
+    assert ask(server, tmp_path / "wordings.json", "--task=fr_en") == 2
+    printed = "".join(capsys.readouterr())
+    assert "clusterlm_jax: " in printed and "sk" not in printed.rpartition("clusterlm_jax: ")[2]
 
 
 @pytest.mark.parametrize("address", ["localhost:80/v1", "file:///etc", "http://a..b", "http://h:port/v1", "http://a b"])
