@@ -1,8 +1,6 @@
 """Several work directories of one experiment side by side: figures, tables, and a page that links to each run's own.
 
-A grid writes it after every point. Any work directories may be compared:
-
-    python -m clusterlm_jax.report.comparison DIR DIR ... --into=DIR
+A grid writes it after every point, `experiments.compare` for any runs.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from clusterlm_jax.records import UserError
 from clusterlm_jax.report import drawing
 from clusterlm_jax.report.claims import Claim, judge
 from clusterlm_jax.report.page import PAPER, FigureEntry, Page, TableEntry, publish
-from clusterlm_jax.report.reading import address_of
+from clusterlm_jax.report.reading import address_of, name_of
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import Table, Value, side_by_side
@@ -112,7 +110,7 @@ def write(
     spec: ReportSpec,
 ) -> Path:
     """Writes the page of a comparison, and returns its path."""
-    name = into.resolve().name
+    name = name_of(into)
     page = Page(
         title=f"Comparison of runs: {name}",
         question=f"{question} Runs side by side: {name}",

@@ -33,6 +33,7 @@ STYLE = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "lines.linewidth": 1.2,
+    "text.parse_math": False,  # names of directories may have a $ in them; we write no formulas
     "pdf.fonttype": 42,  # text stays text in the PDF
     "svg.hashsalt": "clusterlm",  # the same run gives the same bytes
 }

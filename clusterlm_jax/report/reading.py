@@ -75,7 +75,7 @@ def read_files(workdir: Path) -> dict[str, Any]:
     for record in read_jsonl(workdir / "timings.jsonl"):  # a stage that was resumed has several
         seconds[record["stage"]] += record["seconds"]
     return {
-        "name": workdir.resolve().name,
+        "name": name_of(workdir),
         "rows": read_rows(scores) if scores.exists() else (),
         "records": read_jsonl(workdir / "metrics.jsonl"),
         "facts": read_json(workdir / "run.json"),
@@ -127,6 +127,11 @@ def over_seeds(curves_Z: Sequence[Mapping[Any, Curve]]) -> tuple[dict[Any, Curve
         if len(curves_Z) > 1:
             deviations[key] = dict(zip(epochs, value_ZE.std(axis=0, ddof=1).tolist(), strict=True))
     return means, deviations
+
+
+def name_of(directory: Path) -> str:
+    """The name of a work directory or a checkpoint as figures and pages show it: in one line."""
+    return " ".join(directory.resolve().name.split())
 
 
 def address_of(workdir: Path, into: Path) -> str:

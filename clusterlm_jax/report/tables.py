@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 NEVER = math.inf  # an epoch that was not reached
+# Names of models and directories are data: not the end of a cell or of a line, nor HTML.
+IN_MARKDOWN = str.maketrans({"|": "&#124;", "&": "&amp;", "<": "&lt;", "\n": " "})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +71,8 @@ def shown(value: Value) -> str:
 
 
 def markdown(table: Table) -> str:
-    lines = [table.header, ("---",) * len(table.header), *(tuple(map(shown, row)) for row in table.rows)]
-    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+    lines = [table.header, ("---",) * len(table.header), *(map(shown, row) for row in table.rows)]
+    return "".join("| " + " | ".join(cell.translate(IN_MARKDOWN) for cell in line) + " |\n" for line in lines)
 
 
 def comma_separated(table: Table) -> str:

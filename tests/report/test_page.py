@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 from matplotlib.figure import Figure
 
+from clusterlm_jax.report import drawing
 from clusterlm_jax.report.claims import MIXED, NOT_SEEN, SAME, Claim, Finding, Judgement
 from clusterlm_jax.report.page import FigureEntry, Page, TableEntry, figure, heading, publish, table
 from clusterlm_jax.report.run import NotRun
@@ -158,6 +160,21 @@ def test_values_are_escaped(tmp_path: Path) -> None:
     )
     assert "<script" not in html
     assert html.count("&lt;script&gt;") == 6
+
+
+@pytest.mark.parametrize("name", ["cost$5_and_$6", r"$\frac{$", "_a{b", "<&|", "50%"])
+def test_a_name_is_drawn_as_it_is(tmp_path: Path, name: str) -> None:
+    """Between two $ matplotlib would read a formula, and fail where there is none."""
+
+    @figure("figure_name", name, "Ours.")
+    def named(subject: dict) -> Figure:
+        drawn, axes = drawing.grid(1, 1, name)
+        drawing.legend(drawn, axes[0, 0].plot([0, 1], label=name))
+        return drawn
+
+    assert publish(Page("T", "Q", ""), WHOLE, (named,), (), tmp_path, ReportSpec(formats=("svg",))).exists()
+    svg = (tmp_path / "figures" / "figure_name.svg").read_text()
+    assert svg.count(f"<!-- {escape(name)} -->") == 2, "matplotlib writes every text that it draws beside its outlines"
 
 
 def test_configuration_and_environment_can_be_opened(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.records import ScoreRow, UserError
-from clusterlm_jax.report.reading import address_of, mean_run, over_seeds, read_files, read_main, read_phases
+from clusterlm_jax.report.reading import address_of, mean_run, name_of, over_seeds, read_files, read_main, read_phases
 from clusterlm_jax.report.run import Key
 from tests.report import work_directories as made
 
@@ -159,6 +159,12 @@ def test_a_page_of_its_own_is_addressed_from_where_the_other_page_is(tmp_path: P
     assert address_of(workdir, tmp_path / "elsewhere") == ""
     (workdir / "report.html").touch()
     assert address_of(workdir, tmp_path / "elsewhere") == "../runs/a%3D1%2C%20b/report.html"
+
+
+def test_a_name_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "two\nlines").mkdir()
+    assert read_main(tmp_path / "two\nlines").name == "two lines"
+    assert name_of(Path("owner/some model")) == "some model"
 
 
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path) -> None:

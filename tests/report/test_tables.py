@@ -66,9 +66,10 @@ def test_a_table_side_by_side_has_a_column_for_each_name() -> None:
     assert table == Table(("label", "score", "seed 0", "seed 1"), (("task", "F1", 0.1, None),))
 
 
-def test_markdown_keeps_a_bar_inside_its_cell() -> None:
-    text = tables.markdown(Table(("a|b", "c"), (("d|e", 0.12345),)))
-    assert text == "| a\\|b | c |\n| --- | --- |\n| d\\|e | 0.123 |\n"
+def test_markdown_keeps_a_name_inside_its_cell() -> None:
+    """A bar, even after a backslash, ends no cell, a line break no row, and nothing becomes HTML."""
+    text = tables.markdown(Table(("a\\|b", "c"), (("<img src=x>\n&lt;", 0.12345),)))
+    assert text == "| a\\&#124;b | c |\n| --- | --- |\n| &lt;img src=x> &amp;lt; | 0.123 |\n"
 
 
 def test_markdown_joins_mean_and_deviation() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterlm_jax.records import FINAL_NORM, layer_names
-from clusterlm_jax.report.reading import mean_run, read_phases
+from clusterlm_jax.report.reading import mean_run, name_of, read_phases
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.words import layer_words
 from clusterlm_jax.training.spec import KMEANS, KMEANS_RUNS, LINEAR, MEAN, MLP, variant
@@ -129,7 +129,7 @@ def read_methods(workdir: Path) -> Methods:
     Raises:
       UserError: there is no such directory, or a file in it is damaged.
     """
-    phases, name = read_phases(workdir, tuple(PHASES)), workdir.resolve().name
+    phases, name = read_phases(workdir, tuple(PHASES)), name_of(workdir)
     rows, tasks = read_jsonl(workdir / "metrics.jsonl"), read_jsonl(workdir / TASKS)
     by_seed = tuple(
         Methods(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from clusterlm_jax.report.reading import mean_run, read_phases
+from clusterlm_jax.report.reading import mean_run, name_of, read_phases
 from clusterlm_jax.report.run import Curve, NotRun, Run, measured
 from clusterlm_jax.report.tables import NEVER
 
@@ -87,7 +87,7 @@ def read_starts(workdir: Path) -> Starts:
       UserError: there is no such directory, or a file in it is damaged.
     """
     phases = read_phases(workdir, PHASES)
-    name = workdir.resolve().name
+    name = name_of(workdir)
     by_seed = tuple(Starts(name, dict(zip(phases, runs, strict=True))) for runs in zip(*phases.values(), strict=True))
     if len(by_seed) == 1:
         return by_seed[0]

@@ -13,7 +13,7 @@ from clusterlm_jax.experiments.probing.tables import TABLES
 from clusterlm_jax.records import FINAL_NORM
 from clusterlm_jax.report.claims import MARGIN
 from clusterlm_jax.report.page import PAPER, Page, publish
-from clusterlm_jax.report.reading import address_of
+from clusterlm_jax.report.reading import address_of, name_of
 from clusterlm_jax.report.run import measured
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import shown
@@ -35,7 +35,7 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
     Raises:
       UserError: there is no such work directory, or a file in it is damaged.
     """
-    return _write((read_probe(workdir, workdir.resolve().name),), [""], workdir, spec)
+    return _write((read_probe(workdir, name_of(workdir)),), [""], workdir, spec)
 
 
 def compare(workdirs: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:
@@ -46,7 +46,7 @@ def compare(workdirs: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:
 
 def _write(probes: Sequence[Probe], addresses: Sequence[str], into: Path, spec: ReportSpec) -> Path:
     judgements, one = judge(probes), len(probes) == 1
-    name = probes[0].name if one else into.resolve().name
+    name = probes[0].name if one else name_of(into)
     lines = [(probe.name, _in_short(probe), address) for probe, address in zip(probes, addresses, strict=True)]
     page = Page(
         title=f"Clusters in {name}",
