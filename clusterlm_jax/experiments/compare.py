@@ -12,8 +12,9 @@ from pathlib import Path
 
 from clusterlm_jax import experiments
 from clusterlm_jax.records import UserError
+from clusterlm_jax.report.reading import name_of
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.workdir import read_json
+from clusterlm_jax.workdir import WorkDir, read_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,20 +35,27 @@ def compare(directories: Sequence[Path], into: Path) -> Path:
     """Writes the page of several runs side by side, and returns its path.
 
     Raises:
-      UserError: a directory is no work directory, or they are of several experiments.
+      UserError: a directory is no work directory, they are of several experiments, or `into` cannot be written or is a
+        work directory, which has a page of its own.
     """
-    kinds = {directory: read_json(directory / "config.json").get("experiment") for directory in directories}
+    configs = {directory: read_json(directory / "config.json") for directory in directories}
+    kinds = {directory: config.get("experiment") for directory, config in configs.items()}
     for directory, kind in kinds.items():
-        if kind is None:
+        if kind not in experiments.names():
             raise UserError(f"There is no work directory {directory}.")
+        if configs[directory].get("grid"):
+            raise UserError(f"{directory} holds a grid; only runs can be compared, such as the points in it.")
     if len(set(kinds.values())) > 1:
         words = ", ".join(f"{directory} is {kind}" for directory, kind in kinds.items())
         raise UserError(f"Only runs of one experiment can be compared: {words}.")
-    names = [directory.resolve().name for directory in directories]
+    if (into / "config.json").exists():
+        raise UserError(f"--into is {into}, a work directory with a page of its own; it must be another directory.")
+    names = [name_of(directory) for directory in directories]
     if len(set(names)) < len(names):
         names = [str(directory) for directory in directories]
     page = experiments.part(kinds[directories[0]], "page")
-    return page.compare(dict(zip(names, directories, strict=True)), into, ReportSpec())
+    with WorkDir(into).locked():
+        return page.compare(dict(zip(names, directories, strict=True)), into, ReportSpec())
 
 
 if __name__ == "__main__":

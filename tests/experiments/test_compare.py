@@ -37,6 +37,8 @@ def refused(capsys: pytest.CaptureFixture, *arguments: Path | str) -> str:
 
 def test_any_runs_of_one_experiment_can_be_compared(root: Path, capsys: pytest.CaptureFixture) -> None:
     into = root / "out"
+    into.mkdir()
+    (into / "report.html").write_text("an older comparison")
     assert compare.main([*(str(root / name) for name in NAMES), f"--into={into}"]) == 0
     assert capsys.readouterr().out == f"The comparison is at {into / 'report.html'}\n"
     html = (into / "report.html").read_text()
@@ -50,9 +52,41 @@ def test_a_missing_directory_is_told_and_nothing_is_written(root: Path, capsys: 
     assert not (root / "out").exists()
 
 
-def test_a_directory_that_is_no_run_is_told(root: Path, capsys: pytest.CaptureFixture) -> None:
-    (root / "empty").mkdir()
-    assert f"{root / 'empty'}." in refused(capsys, root / "wide", root / "empty", f"--into={root / 'out'}")
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (None, "There is no work directory {}."),
+        ({}, "There is no work directory {}."),
+        ({"experiment": "others"}, "There is no work directory {}."),
+        ({"experiment": ["emergence"]}, "There is no work directory {}."),
+        ({"experiment": "emergence", "grid": ["seeds"]}, "{} holds a grid; only runs can be compared"),
+    ],
+)
+def test_a_directory_that_is_no_run_is_told(
+    root: Path, capsys: pytest.CaptureFixture, config: dict | None, sentence: str
+) -> None:
+    (root / "other").mkdir()
+    if config is not None:
+        (root / "other" / "config.json").write_text(json.dumps(config))
+    assert sentence.format(root / "other") in refused(capsys, root / "other", root / "wide", f"--into={root / 'out'}")
+    assert not (root / "out").exists()
+
+
+@pytest.mark.parametrize("into", NAMES)
+def test_the_page_of_a_run_is_never_overwritten(root: Path, capsys: pytest.CaptureFixture, into: str) -> None:
+    """Neither of one that is compared nor of another."""
+    (root / into / "report.html").write_text("its own")
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    sentence = refused(capsys, root / "wide", f"--into={root / into}")
+    assert f"--into is {root / into}, a work directory with a page of its own; it must be another" in sentence
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("into", ["file", "file/out"])
+def test_where_nothing_can_be_written_is_told(root: Path, capsys: pytest.CaptureFixture, into: str) -> None:
+    (root / "file").write_text("kept")
+    assert f"{root / into} cannot be written" in refused(capsys, root / "wide", f"--into={root / into}")
+    assert (root / "file").read_text() == "kept"
 
 
 def test_runs_of_two_experiments_cannot_be_compared(root: Path, capsys: pytest.CaptureFixture) -> None:
