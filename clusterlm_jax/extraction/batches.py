@@ -33,13 +33,17 @@ class PromptBatch:
     instance_N: np.ndarray
 
 
-def shards_of(ids: Sequence[np.ndarray], spec: ExtractSpec) -> list[list[PromptBatch]]:
+def shards_of(ids: Sequence[np.ndarray], spec: ExtractSpec, positions: int) -> list[list[PromptBatch]]:
     """Puts every prompt into one batch, short prompts first.
 
     Each shard has at least `spec.shard` prompts, except the last one.
+
+    Args:
+      ids: the token ids of every prompt, int32 [token].
+      positions: the model's number of positions; no batch is longer, and no prompt may be.
     """
     length_N = np.array([len(text_ids) for text_ids in ids])
-    padded_N = -(-length_N // BUCKET) * BUCKET
+    padded_N = np.minimum(-(-length_N // BUCKET) * BUCKET, positions)
     shards: list[list[PromptBatch]] = [[]]
     for length in np.unique(padded_N):
         members = np.flatnonzero(padded_N == length)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clusterlm_jax.models.pretrained.loading import reason_of
 from clusterlm_jax.records import UserError
 
 
@@ -28,12 +29,14 @@ class Tokenizer:
 
         self._directory, self._vocabulary, self._positions = directory, vocabulary, positions
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(directory, use_fast=fast, local_files_only=True)
+            # Unless refused, transformers asks at the terminal whether to run code that the checkpoint brings.
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                directory, use_fast=fast, local_files_only=True, trust_remote_code=False
+            )
             self._encode = self._unconverted() if self._tokenizer.is_fast and not fast else self._transformers
         except Exception as error:  # for a damaged or missing file, the libraries raise exceptions of many classes
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"The tokenizer in {directory} cannot be read ({reason.rstrip('.')}): it needs the checkpoint's "
+                f"The tokenizer in {directory} cannot be read ({reason_of(error)}): it needs the checkpoint's "
                 f"tokenizer files, and extract.fast_tokenizer (now {fast}) must suit them."
             ) from error
         if self._tokenizer.bos_token_id is None:

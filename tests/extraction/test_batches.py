@@ -27,7 +27,7 @@ SPECS = [
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_prompt_is_there_once_and_whole(ids, spec):
     seen = []
-    for shard in shards_of(ids, spec):
+    for shard in shards_of(ids, spec, 32):
         for batch in shard:
             assert batch.tokens_BT.dtype == np.int32
             assert batch.last_B.shape == (len(batch.tokens_BT),)
@@ -41,25 +41,32 @@ def test_every_prompt_is_there_once_and_whole(ids, spec):
 
 def test_shapes_are_few_and_as_asked(ids):
     spec = SPECS[0]
-    shapes = {batch.tokens_BT.shape for shard in shards_of(ids, spec) for batch in shard}
+    shapes = {batch.tokens_BT.shape for shard in shards_of(ids, spec, 32) for batch in shard}
     assert len(shapes) == len({length for _, length in shapes}) == 4  # a length has one number of rows
     assert all(length % BUCKET == 0 and rows * length <= spec.batch_tokens for rows, length in shapes)
 
 
+def test_padding_ends_at_the_last_position_of_the_model(rng):
+    """Rounded up, prompts of 98 and of 100 tokens would have 104, and a model of 100 positions refuses them."""
+    ids = [rng.integers(1, 99, size).astype(np.int32) for size in (98, 100, 3)]
+    lengths = [batch.tokens_BT.shape[1] for shard in shards_of(ids, SPECS[2], 100) for batch in shard]
+    assert lengths == [BUCKET, 100]
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_shards_hold_what_they_should(ids, spec):
-    sizes = [sum(len(batch.instance_N) for batch in shard) for shard in shards_of(ids, spec)]
+    sizes = [sum(len(batch.instance_N) for batch in shard) for shard in shards_of(ids, spec, 32)]
     assert min(sizes) > 0
     assert all(size >= spec.shard for size in sizes[:-1])
 
 
 def test_the_share_of_padding(ids, monkeypatch):
     """Counted in another way: positions computed less tokens given. Alone and not rounded up, none is padding."""
-    shards = shards_of(ids, SPECS[0])
+    shards = shards_of(ids, SPECS[0], 32)
     computed = sum(batch.tokens_BT.size for shard in shards for batch in shard)
     assert padding_share(shards) == pytest.approx((computed - sum(map(len, ids))) / computed)
     monkeypatch.setattr(batches, "BUCKET", 1)
-    assert padding_share(shards_of(ids, SPECS[1])) == 0
+    assert padding_share(shards_of(ids, SPECS[1], 32)) == 0
 
 
 @pytest.mark.parametrize("name", ["batch_tokens", "shard"])

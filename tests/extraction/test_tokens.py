@@ -85,3 +85,18 @@ def test_no_tokenizer(tmp_path):
     with pytest.raises(UserError, match=r"The tokenizer in .* cannot be read"):
         Tokenizer(tmp_path, True, 100, 100)
     assert "transformers" in sys.modules
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_code_of_a_checkpoint_is_never_run(directory, monkeypatch, fast):
+    """Nobody is asked whether to: the answer would be yes."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(directory / "modules"))
+    settings = json.loads((directory / "tokenizer_config.json").read_text())
+    settings |= {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    (directory / "own.py").write_text(f"open({str(directory / 'ran')!r}, 'w').close()\nclass Own: pass\n")
+    with pytest.raises(UserError, match="it needs code of the checkpoint's own, which is never run") as told:
+        Tokenizer(directory, fast, 100, 100)
+    assert "\n" not in str(told.value)
+    assert not (directory / "ran").exists()

@@ -31,7 +31,7 @@ from clusterlm_jax.models.gpt2 import parameter_count
 from clusterlm_jax.models.pretrained import loading as pretrained
 from clusterlm_jax.models.pretrained.architectures import parameter_shapes
 from clusterlm_jax.records import Cell, HiddenStates, Prompts, UserError, layer_names
-from clusterlm_jax.report.reading import MAIN
+from clusterlm_jax.report.reading import MAIN, name_of
 from clusterlm_jax.workdir import WorkDir
 
 PROMPTS_FILE = "prompts.jsonl"
@@ -56,11 +56,11 @@ def extract(config: Probing, work: Work) -> None:
     model = pretrained.describe(directory, config.extract.compute_dtype)
     spec = model.spec
     ids = Tokenizer(directory, config.extract.fast_tokenizer, spec.vocabulary, spec.positions)(prompts.texts)
-    shards = batches.shards_of(ids, config.extract)
+    shards = batches.shards_of(ids, config.extract, spec.positions)
     needed = 4 * len(prompts) * spec.hidden_dim * len(layer_names(spec.layers))
     work.dir.check_disk(needed, "choose another --workdir")
     tokens, share = sum(map(len, ids)), batches.padding_share(shards)
-    described, extraction = _describe(config, directory, model), {"tokens": tokens, "padding_share": share}
+    described, extraction = _describe(config, model), {"tokens": tokens, "padding_share": share}
     print(f"{len(ids):,} prompts, {tokens:,} tokens; {share:.0%} of the positions computed are padding")
     work.dir.update_run(model=described, extraction=extraction | {"longest": max(map(len, ids))})
     with work.dir.timed("extract"):  # without the download, and not where everything is there
@@ -140,10 +140,10 @@ def _cells(config: Probing, workdir: WorkDir) -> list[Cell]:
     return cells_of(MAIN, config.seeds[0], 0, 0, (SPLIT,), layers, config.eval)
 
 
-def _describe(config: Probing, directory: Path, model: nn.Module) -> dict[str, Any]:
+def _describe(config: Probing, model: nn.Module) -> dict[str, Any]:
     """Tells which model reads; what `run.json` says of it."""
     spec, parameters = model.spec, parameter_count(parameter_shapes(model))
-    name = directory.resolve().name if Path(config.checkpoint).is_dir() else Path(config.checkpoint).name
+    name = name_of(Path(config.checkpoint))  # of its directory, or of its repository without the owner
     print(
         f"{name}: {type(model).__name__}, {spec.layers} blocks of width {spec.hidden_dim}, {parameters:,} parameters"
         f"{' at random' if config.extract.random_weights else ''} in {spec.compute_dtype} "

@@ -154,12 +154,12 @@ def _llama(given: dict) -> dict:
 
 
 def _gptj(given: dict) -> dict:
-    if given["n_inner"] is None:
-        given["n_inner"] = 4 * given["n_embd"]
-    if given["rotary_dim"] is None:  # then the whole head rotates
-        given["rotary_dim"] = given["n_embd"] // given["n_head"]
-    _check_numbers(given)
+    # Unset, transformers makes angles for a head as wide as the model; its own model fails where there are several.
+    if given["rotary_dim"] is None and given["n_head"] == 1:
+        given["rotary_dim"] = given["n_embd"]
+    _check_numbers({name: value for name, value in given.items() if name != "n_inner" or value is not None})
     heads, width = given["n_head"], given["n_embd"]
+    given["n_inner"] = given["n_inner"] or 4 * width
     _check(width % heads == 0, given, "n_head", f"a divisor of n_embd = {width}")
     fits = given["rotary_dim"] % 2 == 0 and given["rotary_dim"] <= width // heads
     _check(fits, given, "rotary_dim", f"an even number up to the width of a head, {width // heads}")

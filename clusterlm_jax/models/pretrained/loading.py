@@ -44,10 +44,18 @@ def describe(directory: Path, compute_dtype: str) -> nn.Module:
     try:
         config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # a value of the wrong type is met anywhere in transformers
-        # transformers 5 names the attribute in the first line and what is wrong with it in the second.
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2]).strip()
-        raise UserError(f"{directory}/config.json describes no model that transformers knows ({reason}).") from error
+        what = f"{directory}/config.json describes no model that transformers knows"
+        raise UserError(f"{what} ({reason_of(error)}).") from error
     return model_of(config, compute_dtype)
+
+
+def reason_of(error: Exception) -> str:
+    """Why transformers cannot read a file of a checkpoint, in one line without a full stop."""
+    if "custom code" in str(error):  # its words where `trust_remote_code` would have to be set
+        return "it needs code of the checkpoint's own, which is never run"
+    # transformers 5 names the attribute in the first line and what is wrong with it in the second.
+    said = " ".join(str(error).split("\n", 2)[:2]).strip()
+    return " ".join(said.split()).rstrip(".") or type(error).__name__
 
 
 def load(directory: Path, model: nn.Module, devices: Sequence[jax.Device]) -> dict:

@@ -92,7 +92,7 @@ def test_fields_follow_the_configuration():
     assert (spec.heads, spec.kv_heads, spec.head_dim, spec.rope_theta) == (32, 4, 96, 500_000)
     spec = model_of(gptj_config(), "float32").spec
     assert (spec.ffn_dim, spec.rotary_dim, spec.heads) == (16_384, 64, 16)
-    assert model_of(stating(gptj_config(), n_inner=100, rotary_dim=None), "float32").spec.rotary_dim == 256
+    assert model_of(stating(gptj_config(), n_head=1, rotary_dim=None), "float32").spec.rotary_dim == 4096
     assert model_of(gptj_config(n_inner=100), "float32").spec.ffn_dim == 100
 
 
@@ -147,6 +147,10 @@ UNEVEN = {"num_attention_heads": 30, "num_key_value_heads": 30, "head_dim": 136}
         (gptj_config, {"rotary_dim": 258}, "rotary_dim is 258; .* even number up to .* 256"),
         (gptj_config, {"rotary_dim": 7}, "rotary_dim is 7; .* even number"),
         (gptj_config, {"rotary_dim": 0}, "rotary_dim is 0; .* at least 1"),
+        # transformers' own model fails at the first product, because there are 16 heads
+        (gptj_config, {"rotary_dim": None}, "rotary_dim is None; .* at least 1"),
+        (gptj_config, {"n_embd": None}, "n_embd is None; .* at least 1"),
+        (gptj_config, {"n_head": 0, "rotary_dim": None}, "n_head is 0; .* at least 1"),
     ],
 )
 def test_what_our_graphs_do_not_do_is_refused(make, attributes, sentence):

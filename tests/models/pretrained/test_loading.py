@@ -182,6 +182,10 @@ def test_nothing_is_read_before_all_is_checked(tmp_path, monkeypatch):
         ("[]", "config.json describes no model that transformers knows"),
         ("{}", "config.json describes no model that transformers knows"),
         ('{"model_type": "llamma"}', "config.json describes no model that transformers knows .*llamma"),
+        (
+            '{"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}',
+            "code of the checkpoint's own, which is never run",
+        ),
         ('{"model_type": "llama", "rope_scaling": 3}', "config.json describes no model that transformers knows"),
         ('{"model_type": "gpt2"}', "model_type is 'gpt2'; allowed: llama, gptj"),
         ('{"model_type": "llama", "hidden_act": "relu"}', "hidden_act is 'relu', which is not implemented"),
