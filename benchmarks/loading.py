@@ -9,12 +9,14 @@ peak. The rest must be under 1.3 times the largest file plus `ALLOWANCE`. Linux 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +26,9 @@ import numpy as np
 from flax.serialization import msgpack_serialize
 from flax.traverse_util import unflatten_dict
 from safetensors.numpy import save_file
+
+from benchmarks import command_line
+from benchmarks.command_line import positive
 
 ALLOWANCE = 64e6  # bytes: what jax takes to compile the casts, and one matrix beside its transpose
 SIZES = {"vocab_size": 32_000, "hidden_size": 2048, "intermediate_size": 5632, "num_attention_heads": 16}
@@ -39,7 +44,7 @@ def random_llama(gigabytes: float, rng: np.random.Generator) -> tuple[dict, Tens
     block |= {("mlp", f"{name}_proj", "kernel"): (width, inner) for name in ("gate", "up")}
     block |= {("mlp", "down_proj", "kernel"): (inner, width)}
     block |= {(name, "weight"): (width,) for name in ("input_layernorm", "post_attention_layernorm")}
-    layers = round((gigabytes * 1e9 / 2 - vocabulary * width) / sum(map(np.prod, block.values())))
+    layers = max(1, round((gigabytes * 1e9 / 2 - vocabulary * width) / sum(map(np.prod, block.values()))))
     for index in range(layers):
         shapes |= {("model", "layers", str(index), *path): shape for path, shape in block.items()}
     tensors = {
@@ -105,7 +110,7 @@ def status(key: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
-def measure(directory: Path) -> dict[str, float]:
+def load(directory: Path) -> dict[str, float]:
     """Loads a checkpoint, once, in this process; bytes and seconds."""
     import jax
 
@@ -131,13 +136,16 @@ def measure(directory: Path) -> dict[str, float]:
 def measured(name: str, config: dict, tensors: Tensors, shards: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         save(Path(directory), name, config, tensors, shards)
-        command = [sys.executable, "-m", "benchmarks.loading", "measure", directory]
+        command = [sys.executable, "-m", "benchmarks.loading", "--load", directory]
         ran = subprocess.run(command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, stdout=subprocess.PIPE, check=True)
     return json.loads(ran.stdout)
 
 
-def main(gigabytes: str = "2") -> None:
-    config, tensors = random_llama(float(gigabytes), np.random.default_rng(0))
+def measure(gigabytes: float, load_only: Path | None) -> None:
+    if load_only:
+        print(json.dumps(load(load_only)))
+        return
+    config, tensors = random_llama(gigabytes, np.random.default_rng(0))
     print(f"{'MB':25} parameters  largest file  before    peak   above  x largest  seconds")
     for name in WRITERS:
         for shards in (1, 8):
@@ -153,8 +161,12 @@ def main(gigabytes: str = "2") -> None:
     print(f"above: peak - before - parameters; holds: above < 1.3 x the largest file + {ALLOWANCE / 1e6:.0f} MB")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command_line.parser("loading", __doc__)
+    parser.add_argument("gigabytes", nargs="?", type=positive, default=2.0, metavar="GB", help="of the parameters")
+    parser.add_argument("--load", dest="load_only", type=Path, metavar="DIRECTORY", help=argparse.SUPPRESS)
+    command_line.run(measure, parser, arguments)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["measure"]:
-        print(json.dumps(measure(Path(sys.argv[2]))))
-    else:
-        main(*sys.argv[1:])
+    main()

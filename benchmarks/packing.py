@@ -7,18 +7,20 @@ All three train on the same instances with the same loss. Only the places of the
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import numpy as np
 
+from benchmarks import command_line
+from benchmarks.command_line import whole
 from clusterlm_jax.data.batching import TrainingBatches, lay_out
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.models.gpt2 import GPT2
-from clusterlm_jax.models.spec import GPT2Spec
+from clusterlm_jax.models.spec import COMPUTE_DTYPES, GPT2Spec
 from clusterlm_jax.records import Batch, Dataset
 from clusterlm_jax.training.spec import TrainSpec
 from clusterlm_jax.training.state import course, initial_state
@@ -47,9 +49,9 @@ def seconds_an_epoch(dataset: Dataset, model: GPT2, batches: Batch) -> float:
     return float(np.median(times[1:])) * len(dataset.splits["training"]) / batches.output_N.size
 
 
-def main(width: str = "256", dtype: str = "float32") -> None:
-    dataset = synthesise(DataSpec(), seed=0)
-    model = GPT2(GPT2Spec(hidden_dim=int(width), compute_dtype=dtype), dataset.vocabulary.size)
+def measure(width: int, dtype: str) -> None:
+    spec, dataset = GPT2Spec(hidden_dim=width, compute_dtype=dtype), synthesise(DataSpec(), seed=0)
+    model = GPT2(spec, dataset.vocabulary.size)
     packed, shared = (TrainingBatches(dataset, BATCH, unit, 1, 0) for unit in ("instance", "instruction"))
     print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} instances")
     first = None
@@ -64,5 +66,12 @@ def main(width: str = "256", dtype: str = "float32") -> None:
         print(f"{name:20} {seconds:8.2f} s an epoch, {share:4.0%} padding, {first / seconds:5.2f} x padded")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command_line.parser("packing", __doc__)
+    parser.add_argument("width", nargs="?", type=whole, default=256, metavar="WIDTH", help="of the model")
+    parser.add_argument("dtype", nargs="?", choices=COMPUTE_DTYPES, default="float32", help="of its matrix products")
+    command_line.run(measure, parser, arguments)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,6 +1,6 @@
 """Writes a LLaMA with random weights and a tokenizer, to try the probing job without a real model.
 
-    .venv/bin/python -m benchmarks.random_llama DIRECTORY [WIDTH BLOCKS]
+    .venv/bin/python -m benchmarks.random_llama DIRECTORY [WIDTH] [BLOCKS]
 
 By default it has about 109 million parameters (width 768, 12 blocks). Its scores in
 
@@ -11,7 +11,7 @@ are a null baseline of table 1: what the prompts and the architecture give witho
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -21,22 +21,35 @@ from safetensors.numpy import save_file
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
+from benchmarks import command_line
+from benchmarks.command_line import whole
 from clusterlm_jax.data.natural.prompts import NaturalSpec, compose
 from clusterlm_jax.models.pretrained import loading as pretrained
+from clusterlm_jax.records import UserError
 
 VOCABULARY = 32_000
 BOS = "<s>"
+HEAD = 64  # the width of a head
 
 
-def write(directory: Path, width: int = 768, blocks: int = 12) -> None:
-    """Writes config.json, a tokenizer trained on the prompts, and model.safetensors in bfloat16."""
-    directory.mkdir(parents=True)
+def write(directory: Path, width: int, blocks: int) -> None:
+    """Writes config.json, a tokenizer trained on the prompts, and model.safetensors in bfloat16.
+
+    Raises:
+      UserError: the directory exists or cannot be made, or the heads do not fill the width.
+    """
+    if width % HEAD:
+        raise UserError(f"WIDTH is {width}; it must be a multiple of {HEAD}, the width of a head.")
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"DIRECTORY is {directory}; it must be a new directory ({error.strerror}).") from error
     LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=width,
         intermediate_size=8 * width // 3,
         num_hidden_layers=blocks,
-        num_attention_heads=width // 64,
+        num_attention_heads=width // HEAD,
     ).save_pretrained(directory)
     tokenizer = ByteLevelBPETokenizer()
     texts = compose(NaturalSpec(), seed=0).texts
@@ -44,15 +57,25 @@ def write(directory: Path, width: int = 768, blocks: int = 12) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, bos_token=BOS).save_pretrained(directory)
     params = pretrained.untrained(pretrained.describe(directory, "bfloat16"), 0, jax.local_devices())
     save_file(dict(_as_pytorch_names(params)), directory / "model.safetensors")
+    print(f"A random LLaMA is in {directory}")
 
 
-def _as_pytorch_names(params: dict):
+def _as_pytorch_names(params: dict) -> Iterator[tuple[str, np.ndarray]]:
     for path, leaf in flatten_dict(params, sep=".").items():
         parents, _, kind = path.rpartition(".")
         values = np.asarray(leaf)
         yield f"{parents}.weight", np.ascontiguousarray(values.T) if kind == "kernel" else values
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command_line.parser("random_llama", __doc__)
+    parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="a new one")
+    parser.add_argument(
+        "width", nargs="?", type=whole, default=768, metavar="WIDTH", help=f"of the model, a multiple of {HEAD}"
+    )
+    parser.add_argument("blocks", nargs="?", type=whole, default=12, metavar="BLOCKS", help="how many it has")
+    command_line.run(write, parser, arguments)
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), *map(int, sys.argv[2:4]))
-    print(f"A random LLaMA is in {sys.argv[1]}")
+    main()
