@@ -51,7 +51,7 @@ def main(width: str = "256", dtype: str = "float32") -> None:
     dataset = synthesise(DataSpec(), seed=0)
     model = GPT2(GPT2Spec(hidden_dim=int(width), compute_dtype=dtype), dataset.vocabulary.size)
     packed, shared = (TrainingBatches(dataset, BATCH, unit, 1, 0) for unit in ("instance", "instruction"))
-    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} instances")
+    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}")
     first = None
     for name, batches in (
         ("padded", padded(dataset, packed.columns)),
@@ -60,8 +60,9 @@ def main(width: str = "256", dtype: str = "float32") -> None:
     ):
         seconds = seconds_an_epoch(dataset, model, batches)
         first = first or seconds
-        share = float((batches.segment_RT == 0).mean())
-        print(f"{name:20} {seconds:8.2f} s an epoch, {share:4.0%} padding, {first / seconds:5.2f} x padded")
+        share, size = float((batches.segment_RT == 0).mean()), batches.output_N.shape[1]
+        times = f"{seconds:8.2f} s an epoch, {first / seconds:5.2f} x padded"
+        print(f"{name:20} {times}, {size} instances a batch, {share:4.0%} padding")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def main(width: str = "256", seeds: str = "3", dtype: str = "float32", steps: st
     datasets = [synthesise(DataSpec(), seed) for seed in range(int(seeds))]
     model = GPT2(GPT2Spec(hidden_dim=int(width), compute_dtype=dtype), datasets[0].vocabulary.size)
     batches = [TrainingBatches(dataset, BATCH, "instruction", 1, seed) for seed, dataset in enumerate(datasets)]
-    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} instances")
+    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {batches[0].instances} instances")
     one = seconds_an_epoch(model, batches[:1], "map", int(steps))
     print(f"one seed                  {one:8.3f} s an epoch")
     for axis, words in (("vmap", "side by side"), ("map", "in turn")):

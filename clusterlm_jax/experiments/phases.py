@@ -162,7 +162,10 @@ def _note(phase: Phase, workdir: WorkDir, **sections: Any) -> None:
 
 def _batches_of(trainer: Trainer) -> dict[str, dict[str, float]]:
     batches = zip(trainer.phase.seeds, trainer.batches, strict=True)
-    return {str(seed): {"steps_per_epoch": b.steps, "padding_share": b.padding_share} for seed, b in batches}
+    return {
+        str(seed): {"steps_per_epoch": b.steps, "instances_per_step": b.instances, "padding_share": b.padding_share}
+        for seed, b in batches
+    }
 
 
 def _cells(phase: Phase, work: Work, seed: int, epoch: int, step: int) -> list[Cell]:

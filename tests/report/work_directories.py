@@ -162,7 +162,7 @@ def write_facts(
     facts = {
         "dataset": dict.fromkeys(seeds, dataset),
         "model": {"parameters": 55360, "hidden_dim": 32, "ffn_dim": 64, "layers": 3, "heads": 8, "vocabulary": 62},
-        "training": {seed: {"steps_per_epoch": 220, "padding_share": 0.03} for seed in seeds},
+        "training": {seed: {"steps_per_epoch": 220, "instances_per_step": 30, "padding_share": 0.03} for seed in seeds},
         "best": {seed: {"epoch": best, "step": 10 * best, "validation_accuracy": 0.95} for seed in seeds},
     }
     config = {

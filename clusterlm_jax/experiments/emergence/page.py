@@ -120,13 +120,14 @@ def _across(run: Run) -> str:
 def _trained_words(run: Run) -> str:
     if run.trained < 0:
         return "not run"
-    steps = run.facts.get("training", {}).get("steps_per_epoch")
+    batches = run.facts.get("training", {})
     accuracies = ", ".join(
         f"{accuracy:.3f} at epoch {member.best_epoch} (seed {seed})"
         for seed, member in zip(run.seeds, run.each_seed, strict=True)
         if (accuracy := member.metrics.get("validation_accuracy", {}).get(member.best_epoch)) is not None
     )
-    per_epoch = f" of {steps:,} steps" if steps else ""
+    per_epoch = f" of {batches['steps_per_epoch']:,} steps" if batches else ""
+    per_epoch += f" of {batches['instances_per_step']} instances" if "instances_per_step" in batches else ""
     return f"{run.trained} epochs{per_epoch}; best validation accuracy {accuracies or 'not run'}"
 
 

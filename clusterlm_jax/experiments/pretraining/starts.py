@@ -135,14 +135,17 @@ def thousand_instances_to(starts: Starts, start: str, threshold: float) -> float
     epoch = epochs_to(starts, start, threshold)
     if epoch == NEVER:
         return NEVER
-    read = epoch * _instances_of_epoch(starts.fine_tunings[start], "train")
+    read = epoch * _instances_of_epoch(starts.fine_tunings[start])
     if start in PRETRAINED:  # there an instruction is one instance
-        read += chosen_epoch(starts, start) * _instances_of_epoch(starts.pretrainings[start], "pretrain")
+        read += chosen_epoch(starts, start) * _instances_of_epoch(starts.pretrainings[start])
     return read / 1000
 
 
-def _instances_of_epoch(run: Run, section: str) -> int:
-    return run.facts["training"]["steps_per_epoch"] * run.config[section]["batch_size"]
+def _instances_of_epoch(run: Run) -> int:
+    batches = run.facts["training"]
+    if "instances_per_step" not in batches:
+        raise NotRun("run.json does not say how many instances a batch has")
+    return batches["steps_per_epoch"] * batches["instances_per_step"]
 
 
 def _require_end(run: Run, section: str, what: str) -> None:

@@ -71,7 +71,7 @@ def test_the_headline_names_the_main_numbers(reported: Path) -> None:
     html = (reported / "report.html").read_text()
     for words in (
         "55,360 parameters",
-        "8 epochs of 220 steps",
+        "8 epochs of 220 steps of 30 instances",
         "0.950 at epoch 5",
         "15 same direction, 2 not run",
         "train 2 min 1 s, analyse 30 s",

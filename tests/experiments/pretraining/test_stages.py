@@ -97,6 +97,7 @@ def test_the_job_leaves_what_it_should(undisturbed):
     assert not list((undisturbed / "hidden").rglob("*.npy"))
     facts = json.loads((undisturbed / "run.json").read_text())
     assert set(facts["phases"]) == set(order)
+    assert facts["phases"]["none/finetune"]["training"]["0"]["instances_per_step"] == 6
     assert facts["model"]["vocabulary"] == 12 + 9 + 2 + 1 + 8  # with the trigger and eight identities
 
 
