@@ -35,7 +35,11 @@ INSTRUMENT_SCORES = {
     "within_input": WITHIN_SCORES,
 }
 VALIDATION_ONLY = ("knn", "probe")  # jobs that compare the validation instances with the whole training set
-KNN_KEYS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
+KNN_KEYS = (
+    ("task", "knn_percentage"),
+    *itertools.product(("output",), ("knn_accuracy", "knn_accuracy_nearest")),
+    *itertools.product(("task",), ("knn_task_accuracy", "knn_task_accuracy_nearest")),
+)
 Key = tuple[str, str]  # label, score
 
 

@@ -34,7 +34,9 @@ from clusterlm_jax.report.words import (
 NEIGHBOURS = (
     ("knn_percentage", "task", "neighbours: same task"),
     ("knn_accuracy", "output", "neighbours: accuracy"),
+    ("knn_accuracy_nearest", "output", "neighbours: accuracy, ties to the nearest"),
     ("knn_task_accuracy", "task", "neighbours: task accuracy"),
+    ("knn_task_accuracy_nearest", "task", "neighbours: task accuracy, ties to the nearest"),
 )
 INSTRUMENTS = {
     "across": "neighbours of other distributions",
@@ -88,7 +90,8 @@ def _over_layers(run: Run, head: Sequence[str], curves: Iterable[tuple[tuple[str
     "Scores by layer over training",
     "At the beginning, at about 5, 10, 25 and 50% of the training, at the best epoch (the nearest analysed at or "
     "before it) and at the end. Clusterings without a reducer and with t-SNE. Nearest neighbours on the raw states: "
-    "the share with the same task, and how often the majority of their outputs and of their tasks is right.",
+    "the share with the same task, and how often the majority of their outputs and of their tasks is right; ties go to "
+    "the smallest label, as in scikit-learn.",
 )
 def _scores(run: Run) -> Table:
     every = itertools.product(SPLITS, LABELS, SCORE_WORDS, SHORT_REDUCERS)

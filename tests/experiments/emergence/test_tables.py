@@ -64,7 +64,7 @@ def of_layers(rows: dict[tuple, float], split: str, label: str, reducer: str, sc
 
 def test_table_scores_equals_the_rows(run: Run, rows: dict[tuple, float]) -> None:
     lines = in_file(ENTRIES["table_scores"](run))
-    assert len(lines) == 6 * (2 * 3 * 3 * 2 + 3)
+    assert len(lines) == 6 * (2 * 3 * 3 * 2 + 5)
     assert [line[4] for line in lines[:6]] == ["0", "1", "2", "4", "5", "8"], "with the best epoch, 5"
     neighbours = {words: (label, "none", score) for score, label, words in NEIGHBOURS}
     for split, label, score, reducer, epoch, *values in lines:
