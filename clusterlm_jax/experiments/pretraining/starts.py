@@ -130,6 +130,15 @@ def chosen_epoch(starts: Starts, start: str) -> int:
     return run.facts["best"]["epoch"]
 
 
+def untrained(starts: Starts, start: str) -> str:
+    """Says which seeds fine-tune the untrained model: there epoch 0 was the best of pre-training. Empty for none."""
+    chosen = {seed.seeds[0]: measured(chosen_epoch, seed, start) for seed in starts.each_seed if start in PRETRAINED}
+    if not (seeds := [str(seed) for seed, epoch in chosen.items() if epoch == 0]):
+        return ""
+    words = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+    return f"no epoch of {STARTS[start]} is better than the untrained model, which is what {words} fine-tuned"
+
+
 def thousand_instances_to(starts: Starts, start: str, threshold: float) -> float:
     """Thousand instances read until `epochs_to`, pre-training up to its chosen epoch included."""
     epoch = epochs_to(starts, start, threshold)

@@ -67,8 +67,14 @@ def score_rows(seeds=SEEDS, rises: bool = True) -> list[ScoreRow]:
     ]  # fmt: skip
 
 
-def write_starts(workdir: Path, records: list[dict] | None = None, rows: list[ScoreRow] | None = None, seeds=SEEDS):
-    """A whole run, or what is given of one; returns its directory."""
+def write_starts(
+    workdir: Path,
+    records: list[dict] | None = None,
+    rows: list[ScoreRow] | None = None,
+    seeds=SEEDS,
+    chosen: Callable[[str, int], int] = lambda start, seed: {"task_id": 4, "instruction": 6}[start],
+) -> Path:
+    """A whole run, or what is given of one; returns its directory. `chosen` are the best epochs of pre-training."""
     workdir.mkdir(parents=True, exist_ok=True)
     write_metrics(workdir, metric_records(seeds=seeds) if records is None else records)
     write_rows(workdir, score_rows(seeds=seeds) if rows is None else rows)
@@ -77,11 +83,13 @@ def write_starts(workdir: Path, records: list[dict] | None = None, rows: list[Sc
         "pretrain": {"steps_per_epoch": 20, "instances_per_step": 6},
         "finetune": {"steps_per_epoch": 50, "instances_per_step": 12},
     }
-    chosen = {"task_id/pretrain": 4, "instruction/pretrain": 6}
     phases = {
         run: {
             "training": {seed: batches[run.split("/")[1]] for seed in seeds},
-            "best": {seed: {"epoch": chosen.get(run, EPOCHS)} for seed in seeds},
+            "best": {
+                seed: {"epoch": chosen(run.split("/")[0], seed) if run.endswith("pretrain") else EPOCHS}
+                for seed in seeds
+            },
         }
         for run in PHASES
     }
