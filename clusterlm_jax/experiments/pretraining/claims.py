@@ -13,7 +13,6 @@ from clusterlm_jax.experiments.pretraining.starts import (
     Measure,
     Starts,
     best_accuracy,
-    untrained,
 )
 from clusterlm_jax.report.claims import MARGIN, Finding, claim
 from clusterlm_jax.report.run import NotRun
@@ -69,15 +68,9 @@ def identities_help(starts: Starts) -> Finding:
 CLAIMS = (clusters_evolve, faster, higher, identities_help)
 
 
-def _require_pretraining(starts: Starts, others: Sequence[str]) -> None:
-    """Raises `NotRun` where a pre-training taught nothing, so that its start is no start of its own."""
-    for start in (TASK_ID, *others):
-        if words := untrained(starts, start):
-            raise NotRun(words)
-
-
 def _faster_than(starts: Starts, *others: str) -> Finding:
-    _require_pretraining(starts, others)
+    for nothing_learned in filter(None, map(starts.untrained, (TASK_ID, *others))):
+        raise NotRun(nothing_learned)
     epochs = [{start: measure(starts, start) for start in (TASK_ID, *others)} for measure in EPOCHS_TO.values()]
     reached = [by_start for by_start in epochs if min(by_start.values()) < NEVER]
     if not reached and not starts.members:  # the mean's curve may miss what every seed reaches
@@ -89,7 +82,8 @@ def _faster_than(starts: Starts, *others: str) -> Finding:
 
 
 def _higher_than(starts: Starts, *others: str) -> Finding:
-    _require_pretraining(starts, others)
+    for nothing_learned in filter(None, map(starts.untrained, (TASK_ID, *others))):
+        raise NotRun(nothing_learned)
     seen = best_accuracy(starts, TASK_ID) > max(best_accuracy(starts, other) for other in others) + HIGHER
     return Finding(seen, (f"Best validation accuracy: {_of_each(starts, best_accuracy, others)}.",))
 

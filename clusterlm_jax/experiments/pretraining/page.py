@@ -10,15 +10,7 @@ from matplotlib.figure import Figure
 
 from clusterlm_jax.experiments.pretraining.claims import CLAIMS
 from clusterlm_jax.experiments.pretraining.figures import FIGURES, draw_accuracies, start_handles
-from clusterlm_jax.experiments.pretraining.starts import (
-    EPOCHS_TO,
-    MEASURES,
-    STARTS,
-    Starts,
-    best_accuracy,
-    read_starts,
-    untrained,
-)
+from clusterlm_jax.experiments.pretraining.starts import EPOCHS_TO, MEASURES, STARTS, Starts, best_accuracy, read_starts
 from clusterlm_jax.experiments.pretraining.tables import TABLES
 from clusterlm_jax.report import comparison
 from clusterlm_jax.report.comparison import Point, claims_entry, known, panels, read_points, table_of
@@ -70,8 +62,7 @@ def start_words(starts: Starts, start: str) -> str:
     for threshold, epochs_to in EPOCHS_TO.items():
         epoch = shown(over_seeds(starts.values(epochs_to, start)))
         words.append(f"{threshold} {'' if epoch.startswith(('never', 'not run')) else 'at epoch '}{epoch}")
-    nothing = untrained(starts, start)
-    return ", ".join(words) + (f"; {nothing}" if nothing else "")
+    return "; ".join(filter(None, (", ".join(words), starts.untrained(start))))
 
 
 def compare(workdirs: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:

@@ -72,6 +72,14 @@ class Starts:
         if not any(run.metrics for run in runs.values()):
             raise NotRun(f"no {what} has begun")
 
+    def untrained(self, start: str) -> str:
+        """Says in which seeds fine-tuning began with the untrained model, for no epoch of pre-training was better."""
+        at_zero = [
+            str(s.seeds[0]) for s in self.each_seed if start in PRETRAINED and measured(chosen_epoch, s, start) == 0
+        ]
+        words = f"no epoch of {STARTS[start]} is better than the untrained model, which was fine-tuned (seed "
+        return f"{words}{', '.join(at_zero)})" if at_zero else ""
+
     def values(self, measure: Measure, start: str) -> list[float | None]:
         """A measure of a start in every seed; None where it was not run."""
         return [measured(measure, seed, start) for seed in self.each_seed]
@@ -128,15 +136,6 @@ def chosen_epoch(starts: Starts, start: str) -> int:
     run = starts.pretrainings[start]
     _require_end(run, "pretrain", STARTS[start])
     return run.facts["best"]["epoch"]
-
-
-def untrained(starts: Starts, start: str) -> str:
-    """Says which seeds fine-tune the untrained model: there epoch 0 was the best of pre-training. Empty for none."""
-    chosen = {seed.seeds[0]: measured(chosen_epoch, seed, start) for seed in starts.each_seed if start in PRETRAINED}
-    if not (seeds := [str(seed) for seed, epoch in chosen.items() if epoch == 0]):
-        return ""
-    words = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
-    return f"no epoch of {STARTS[start]} is better than the untrained model, which is what {words} fine-tuned"
 
 
 def thousand_instances_to(starts: Starts, start: str, threshold: float) -> float:

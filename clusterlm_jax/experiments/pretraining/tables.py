@@ -20,7 +20,6 @@ from clusterlm_jax.report.page import table
 from clusterlm_jax.report.tables import Table, Value, over_seeds, side_by_side
 from clusterlm_jax.report.training import sizes_entry
 
-BATCHES = {"steps of an epoch": "steps_per_epoch", "instances of a step": "instances_per_step"}
 Row = tuple[Sequence[str], Sequence[Value]]  # what stands first in it, and a value for each seed
 
 
@@ -70,10 +69,7 @@ OF_BOTH: Mapping[str, Measure] = {
     "epoch that fine-tuning begins with": chosen_epoch,
     "validation loss there, nats per token": partial(_of_pretraining, metric="validation_sequence_loss"),
     "validation loss at the last epoch": partial(_of_pretraining, metric="validation_sequence_loss", last=True),
-    **{
-        words: lambda seed, start, name=name: seed.pretrainings[start].facts.get("training", {}).get(name)
-        for words, name in BATCHES.items()
-    },
+    "steps of an epoch": lambda seed, start: seed.pretrainings[start].facts.get("training", {}).get("steps_per_epoch"),
 }
 OF_PRETRAINING = {
     TASK_ID: {

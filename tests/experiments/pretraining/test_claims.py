@@ -59,8 +59,7 @@ def test_fine_tunings_of_an_untrained_model_are_not_judged(tmp_path):
     judged = judge(CLAIMS, read_starts(write_starts(tmp_path / "task IDs", seeds=(0,), chosen=lambda *_: 0)))
     assert [judgement.verdict for judgement in judged] == [SAME, NOT_RUN, NOT_RUN, NOT_RUN]
     assert judged[1].numbers == (
-        "Not run: no epoch of task-ID pre-training is better than the untrained model, which is what seed 0 "
-        "fine-tuned.",
+        "Not run: no epoch of task-ID pre-training is better than the untrained model, which was fine-tuned (seed 0).",
     )
 
 
@@ -68,4 +67,4 @@ def test_one_such_seed_is_not_judged(tmp_path):
     starts = read_starts(write_starts(tmp_path / "run", chosen=lambda start, seed: 5 * (seed != 1)))
     (faster,) = (judgement for judgement in judge(CLAIMS, starts) if "faster" in judgement.claim.paper)
     assert {seed: verdict for seed, (verdict, _) in faster.by_part.items()} == {"0": SAME, "1": NOT_RUN, "2": SAME}
-    assert "seed 1 fine-tuned" in faster.numbers[0]
+    assert "which was fine-tuned (seed 1)" in faster.numbers[0]

@@ -50,7 +50,7 @@ def test_one_seed_needs_no_mean(tmp_path):
 
 def test_the_page_says_where_fine_tuning_began_with_the_untrained_model(tmp_path):
     starts = read_starts(write_starts(tmp_path / "run", chosen=lambda start, seed: 4 * (start != "task_id")))
-    assert start_words(starts, "task_id").endswith("than the untrained model, which is what seeds 0, 1, 2 fine-tuned")
+    assert start_words(starts, "task_id").endswith("than the untrained model, which was fine-tuned (seed 0, 1, 2)")
     assert "untrained" not in start_words(starts, "instruction") + start_words(starts, "none")
 
 
