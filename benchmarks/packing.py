@@ -53,7 +53,7 @@ def measure(width: int, dtype: str) -> None:
     spec, dataset = GPT2Spec(hidden_dim=width, compute_dtype=dtype), synthesise(DataSpec(), seed=0)
     model = GPT2(spec, dataset.vocabulary.size)
     packed, shared = (TrainingBatches(dataset, BATCH, unit, 1, 0) for unit in ("instance", "instruction"))
-    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} instances")
+    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}")
     first = None
     for name, batches in (
         ("padded", padded(dataset, packed.columns)),
@@ -62,8 +62,9 @@ def measure(width: int, dtype: str) -> None:
     ):
         seconds = seconds_an_epoch(dataset, model, batches)
         first = first or seconds
-        share = float((batches.segment_RT == 0).mean())
-        print(f"{name:20} {seconds:8.2f} s an epoch, {share:4.0%} padding, {first / seconds:5.2f} x padded")
+        share, size = float((batches.segment_RT == 0).mean()), batches.output_N.shape[1]
+        times = f"{seconds:8.2f} s an epoch, {first / seconds:5.2f} x padded"
+        print(f"{name:20} {times}, {size} instances a batch, {share:4.0%} padding")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

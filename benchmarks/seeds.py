@@ -53,7 +53,7 @@ def measure(width: int, seeds: int, dtype: str, steps: int) -> None:
     datasets = [synthesise(DataSpec(), seed) for seed in range(seeds)]
     model = GPT2(spec, datasets[0].vocabulary.size)
     batches = [TrainingBatches(dataset, BATCH, "instruction", 1, seed) for seed, dataset in enumerate(datasets)]
-    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} instances")
+    print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {batches[0].instances} instances")
     one = seconds_an_epoch(model, batches[:1], "map", steps)
     print(f"one seed                  {one:8.3f} s an epoch")
     for axis, words in (("vmap", "side by side"), ("map", "in turn")):

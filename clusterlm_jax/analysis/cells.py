@@ -35,7 +35,11 @@ INSTRUMENT_SCORES = {
     "within_input": WITHIN_SCORES,
 }
 VALIDATION_ONLY = ("knn", "probe")  # jobs that compare the validation instances with the whole training set
-KNN_KEYS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
+KNN_KEYS = (
+    ("task", "knn_percentage"),
+    *itertools.product(("output",), ("knn_accuracy", "knn_accuracy_nearest")),
+    *itertools.product(("task",), ("knn_task_accuracy", "knn_task_accuracy_nearest")),
+)
 Key = tuple[str, str]  # label, score
 
 
@@ -230,7 +234,8 @@ class SklearnBackend:
         for null, label in nulls_of(spec).items():
             scores[null] = null_scores(null, columns, clusters[count[label]], spec.null_draws, _generator(cell, null))
         if _has_hard(cell, spec):
-            scores["task"] |= hard_scores(columns["task"], columns["original"], clusters[count["task"]])
+            matching_N = columns.get("matching", np.full_like(columns["task"], -1))  # states kept by an older version
+            scores["task"] |= hard_scores(columns["task"], columns["original"], matching_N, clusters[count["task"]])
         return {(label, score): value for label, by_score in scores.items() for score, value in by_score.items()}
 
     def _keep(self, cell: Cell, coordinates_N3: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:

@@ -4,7 +4,8 @@ The paper gives F1 as 2PR / (P + R) and does not say how clusters are matched to
 other common readings are computed as well:
 
 - `f1`: clusters are matched to classes one to one (Hungarian method) so that most instances match; if several matchings
-  do, the one with the best F1 counts. Macro F1 over the classes; a class without a cluster scores 0.
+  do, the one with the best F1 counts, so this is never below what a plain Hungarian match gives (which takes any of
+  them, by the order of names). Macro F1 over the classes; a class without a cluster scores 0.
 - `f1_majority`: each cluster predicts its majority class (several in equal parts if tied). Macro F1 over the classes.
 - `f1_max_overlap`: each class takes the cluster that gives its best F1; mean over classes, weighted by their sizes (the
   F-measure of Larsen and Aone, 1999).

@@ -29,7 +29,7 @@ def read_rows(path: Path) -> list[ScoreRow]:
     if not HEADER.startswith(text[: len(HEADER)]):
         raise UserError(f"{path} is not a table of scores: its columns are not {', '.join(COLUMNS)}.")
     lines = text[: text.rfind("\n") + 1].splitlines()
-    return list(_parse(path, lines[1:]))
+    return _as_named_today(list(_parse(path, lines[1:])))
 
 
 def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
@@ -44,6 +44,14 @@ def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
             raise UserError(
                 f"{path} is damaged at line {number}: delete all lines of its cell to score it again."
             ) from error
+
+
+def _as_named_today(rows: list[ScoreRow]) -> list[ScoreRow]:
+    """The rows of an older table, where both accuracies by neighbours gave ties to the nearest, under their names."""
+    if any(row.score.endswith("_nearest") for row in rows):
+        return rows
+    old = {"knn_accuracy", "knn_task_accuracy"}
+    return [dataclasses.replace(row, score=f"{row.score}_nearest") if row.score in old else row for row in rows]
 
 
 class ScoreTable:

@@ -121,16 +121,18 @@ class TrainingBatches:
 
     Each epoch visits the training instances once, in a new order. The few that do not fill a last batch are left out of
     that epoch. Each batch is random but has a fair share of short and long instances: it takes one from every length
-    quantile. So one shape fits all batches of all epochs: nothing is compiled twice, and a tenth of a batch is
-    padding instead of a half.
+    quantile. So one shape fits all batches of all epochs, and nothing is compiled twice. Of a batch of 64 of the
+    paper's data 5% is padding, 23% where instructions are shared, 62% with an instance in each row
+    (`benchmarks.packing`).
 
     Args:
-      batch_size: instances in a batch.
+      batch_size: instances in a batch. A batch of instructions has at most so many, and at least one instruction.
       unit: what is drawn. `instance`: single instances, as is usual. `instruction`: an instruction with all its
         mappings, which costs a fraction of the work.
 
     Attributes:
       steps: steps of an epoch.
+      instances: instances that a batch really has.
       rows, columns: shape of a batch.
       padding_share: share of a batch that is padding, on average.
 
@@ -148,6 +150,7 @@ class TrainingBatches:
         self._unit_UN = index.reshape(-1, size)
         self._length_U = dataset.length_N[self._unit_UN[:, 0]] - 2 + size
         self._drawn = max(1, batch_size // size)
+        self.instances = self._drawn * size
         self.steps = len(self._unit_UN) // self._drawn
         if self.steps == 0:
             raise UserError(f"train.batch_size is {batch_size}, but there are {index.size} training instances.")

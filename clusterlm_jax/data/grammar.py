@@ -56,14 +56,18 @@ class Grammar:
             "data.longest_instruction or data.max_characters."
         )
 
-    def altered(self, instruction: str, taken: set[str]) -> str | None:
-        """A hard example (paper 2.2): the instruction with one symbol replaced. None if all such are in `taken`."""
+    def altered(self, instruction: str, taken: set[str], leave: str | None = None) -> str | None:
+        """A hard example (paper 2.2): the instruction with one symbol replaced. None if all such are in `taken`.
+
+        Args:
+          leave: an expression that it must not match.
+        """
         variants = [
             instruction[:position] + symbol + instruction[position + 1 :]
             for position in range(len(instruction))
             for symbol in self._symbols
         ]
-        free = [variant for variant in variants if variant not in taken]
+        free = [v for v in variants if v not in taken and not (leave and re.fullmatch(leave, v))]
         return self._random.choice(free) if free else None
 
     def _sample(self, expression: str, count: int, taken: set[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from clusterlm_jax.data.spec import SYMBOLS
+from clusterlm_jax.data.surface import still_matching
 from clusterlm_jax.records import Dataset, UserError, Vocabulary, write_atomically
 
 FILE = "dataset.npz"
@@ -93,6 +94,8 @@ def statistics(dataset: Dataset) -> dict[str, float]:
         "tasks": len(np.unique(labels["task"])),
         "similar_tasks": len(functions),
         "hard_tasks": len(np.unique(labels["task"][labels["original"] >= 0])),
+        "hard_instructions": len(np.unique(labels["instruction"][labels["original"] >= 0])),
+        "hard_instructions_still_matching": len(np.unique(labels["instruction"][still_matching(dataset)])),
         "distributions": len(dataset.expressions),
         "instructions": len(np.unique(labels["instruction"])),
         "length_mean": float(dataset.length_N.mean()),

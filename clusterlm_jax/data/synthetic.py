@@ -210,9 +210,10 @@ def draw_hard_examples(
     for identity in range(spec.regular_tasks, spec.number_of_tasks):
         for source in (d for d in distributions if d.task == tasks[identity].original):
             altered: dict[str, str] = {}
+            leave = source.expression if spec.hard_must_leave_expression else None
             for index in rng.permutation(len(source.instructions)):
                 # A very short instruction may have no variant left that is not already an instruction.
-                if variant := grammar.altered(source.instructions[index], taken):
+                if variant := grammar.altered(source.instructions[index], taken, leave):
                     altered[source.instructions[index]] = variant
                     taken.add(variant)
                 if len(altered) == spec.hard_instructions_per_distribution:

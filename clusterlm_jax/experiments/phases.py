@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.analysis.evaluator import Evaluator
-from clusterlm_jax.data.surface import bag_of_symbols
+from clusterlm_jax.data import surface
 from clusterlm_jax.experiments import environment
 from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.models.gpt2 import initial_params, parameter_count
@@ -105,8 +105,8 @@ def _score_symbols(datasets: Mapping[int, Dataset], work: Work) -> None:
         if all(map(work.table.done, cells)):
             continue
         for split, index in dataset.splits.items():
-            bag_LNV = bag_of_symbols(dataset, index)[None]
-            work.store.save(HiddenStates(bag_LNV, ("0",), dataset.columns(index), SYMBOLS, seed, 0, 0, split))
+            bag_LNV = surface.bag_of_symbols(dataset, index)[None]
+            work.store.save(HiddenStates(bag_LNV, ("0",), surface.columns(dataset, index), SYMBOLS, seed, 0, 0, split))
         work.score(cells)
 
 
@@ -162,7 +162,10 @@ def _note(phase: Phase, workdir: WorkDir, **sections: Any) -> None:
 
 def _batches_of(trainer: Trainer) -> dict[str, dict[str, float]]:
     batches = zip(trainer.phase.seeds, trainer.batches, strict=True)
-    return {str(seed): {"steps_per_epoch": b.steps, "padding_share": b.padding_share} for seed, b in batches}
+    return {
+        str(seed): {"steps_per_epoch": b.steps, "instances_per_step": b.instances, "padding_share": b.padding_share}
+        for seed, b in batches
+    }
 
 
 def _cells(phase: Phase, work: Work, seed: int, epoch: int, step: int) -> list[Cell]:

@@ -21,6 +21,7 @@ SIZES = (  # the words, the name in run.json, and what the paper says
     *((f"{name.replace('_', ' ')} instances", name, size) for name, size in paper.SIZES.items()),
     ("tasks", "tasks", 50),
     ("of these, hard", "hard_tasks", 5),
+    ("hard instructions that still match their original's expression", "hard_instructions_still_matching", "not given"),
     ("instruction distributions", "distributions", "1 to 6 a task"),
     ("instructions", "instructions", "10 a distribution"),
     ("tasks that share an input, mean", "tasks_per_input_mean", "not given"),
@@ -95,7 +96,13 @@ def seconds_words(run: Any) -> str:
 
 def epochs_words(phases: Mapping[str, Run]) -> str:
     """How far each training of a work directory has come, by name."""
-    return ", ".join(f"{name} {max(run.trained, 0)}" for name, run in phases.items())
+    return "; ".join(f"{name} {max(run.trained, 0)} epochs{batches_words(run)}" for name, run in phases.items())
+
+
+def batches_words(run: Run) -> str:
+    """What an epoch is, as far as `run.json` says."""
+    words, facts = {"steps_per_epoch": "steps", "instances_per_step": "instances"}, run.facts.get("training", {})
+    return "".join(f" of {facts[name]:,} {unit}" for name, unit in words.items() if name in facts)
 
 
 def is_similar(run: Run) -> bool:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from clusterlm_jax.data import surface
 from clusterlm_jax.data.batching import TrainingBatches, align
 from clusterlm_jax.records import Dataset, HiddenStates, UserError, layer_names
 from clusterlm_jax.training import steps
@@ -43,8 +44,9 @@ class SeedEnd:
         `TrainSpec.loss` is "output"), `training_accuracy` the share of their output tokens predicted. Both come from
         the passes that train, so with dropout, and while the parameters change; at epoch 0 without either. For each
         split with instances `_loss` (nats, of the output token), `_sequence_loss` (nats, of all tokens), `_accuracy`,
-        and `_identity_accuracy` where a task identity has several outputs for an input. These come from a pass
-        without dropout at the end of the epoch.
+        and `_identity_accuracy` where a task identity has several outputs for an input; `hard_leaving_accuracy` and
+        `hard_matching_accuracy` of the hard examples of each kind. These come from a pass without dropout at the end
+        of the epoch.
       hidden: the hidden states of both splits and of the training reference if the epoch is analysed, else empty.
     """
 
@@ -160,7 +162,7 @@ class Trainer:
         return HiddenStates(
             hidden_LND=reading.hidden_LND,
             layers=layer_names(phase.model.spec.layers),
-            labels=phase.datasets[seed].columns(phase.datasets[seed].splits[split]),
+            labels=surface.columns(phase.datasets[seed], phase.datasets[seed].splits[split]),
             run=phase.run,
             seed=seed,
             epoch=epoch,
@@ -208,4 +210,4 @@ def _metrics(split: str, reading: SplitReading) -> dict[str, float]:
     }
     if reading.identity_accuracy is not None:
         metrics[f"{split}_identity_accuracy"] = reading.identity_accuracy
-    return metrics
+    return metrics | {f"{kind}_accuracy": accuracy for kind, accuracy in reading.hard_accuracies.items()}

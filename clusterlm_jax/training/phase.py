@@ -13,7 +13,10 @@ from clusterlm_jax.training.spec import TrainSpec
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
-    """The metric that chooses the best epoch, whose parameters are kept; of equal epochs the earliest."""
+    """The metric that chooses the best epoch, whose parameters are kept; of equal epochs the earliest.
+
+    Epoch 0 is the untrained model: it is the best where no later epoch is better.
+    """
 
     metric: str
     highest: bool = True

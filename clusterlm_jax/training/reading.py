@@ -6,13 +6,14 @@ Letters of a shape: the table in `records`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
+from clusterlm_jax.data import surface
 from clusterlm_jax.data.batching import align, reading_batches, stack_padded
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Batch, Dataset, layer_names
@@ -32,6 +33,8 @@ class SplitReading:
       accuracy: share of instances whose predicted token is the output of their own task.
       identity_accuracy: share of instances whose predicted token is *any* output that their task identity has for the
         input. None where there is only one such output, which is the case except for similar tasks (B.1).
+      hard_accuracies: the accuracy of those hard examples that left their original's expression (`hard_leaving`), and
+        of those that still match it (`hard_matching`); without a kind that the split does not have.
     """
 
     hidden_LND: np.ndarray
@@ -39,6 +42,7 @@ class SplitReading:
     sequence_loss: float
     accuracy: float
     identity_accuracy: float | None
+    hard_accuracies: Mapping[str, float]
 
 
 class Reader:
@@ -78,6 +82,7 @@ class Reader:
                 float(loss_N.mean(dtype=float)),
                 float(loss / tokens),
                 *_accuracies(dataset, split, predicted_N),
+                _hard_accuracies(dataset, split, predicted_N),
             )
             for dataset, hidden_LND, loss_N, (loss, tokens), predicted_N in zip(
                 self._datasets, hidden_ZLND, loss_ZN, sequence_Z2, predicted_ZN, strict=True
@@ -135,3 +140,10 @@ def _accuracies(dataset: Dataset, split: str, predicted_N: np.ndarray) -> tuple[
     if len(known) == len(np.unique(question_M)):
         return accuracy, None
     return accuracy, float(np.isin(question_M[index] * tokens + predicted_N, known).mean())
+
+
+def _hard_accuracies(dataset: Dataset, split: str, predicted_N: np.ndarray) -> dict[str, float]:
+    columns = surface.columns(dataset, dataset.splits[split])
+    right_N, hard_N, matching_N = predicted_N == columns["output"], columns["original"] >= 0, columns["matching"] > 0
+    kinds = {"hard_leaving": hard_N & ~matching_N, "hard_matching": matching_N}
+    return {kind: float(right_N[of_N].mean()) for kind, of_N in kinds.items() if of_N.any()}

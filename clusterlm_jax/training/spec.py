@@ -22,7 +22,9 @@ class TrainSpec:
 
     section: ClassVar[str] = "train"
     epochs: int = 200
-    batch_size: int = 32  # instances; not in the paper
+    # Instances of a step; not in the paper. A batch has whole units of `batch_unit`, at most so many instances and at
+    # least one unit; `instances_per_step` in run.json is what it has (64 becomes 60 with the paper's five mappings).
+    batch_size: int = 32
     # What is drawn into a batch: "instance", or "instruction": an instruction with all its mappings. These share the
     # instruction's symbols in a row, so a step is a fraction of the work.
     batch_unit: str = "instance"

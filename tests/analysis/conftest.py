@@ -48,6 +48,7 @@ def states_of() -> Callable[..., HiddenStates]:
             "output": 40 + (2 * task + mapping) % 5,
             "position": 7 + (5 * distribution + 3 * instruction) % 11,
             "original": np.where((task == 3) & (split != "validation"), 1, -1),  # task 3 was made from task 1
+            "matching": (distribution == 7) & (split != "validation"),
         }
         centre = np.random.default_rng(7)  # the same for all splits, as neighbours are looked for in another split
         symbol_SD, distribution_SD, mapping_SD = (centre.standard_normal((size, WIDTH)) for size in (45, 8, 12))

@@ -73,7 +73,7 @@ def test_the_rows_are_exactly_those_expected(
 
 def test_the_keys_of_a_cell() -> None:
     """Counted by hand: 6 labels of 8 scores; 4 null labels of 3; a variance share of each label and of the position;
-    3 of the neighbours and 2 null ones; 2 of the hard examples, in the training subset only.
+    5 of the neighbours and 2 null ones; 6 of the hard examples, in the training subset only.
 
     Of the instruments: 3 scores across distributions and their chance; 2 of the probe and its control; silhouette and
     NC1, or F1 and clusters of the tree, of each label, and one score of each null label of the task; 3 scores within
@@ -86,7 +86,7 @@ def test_the_keys_of_a_cell() -> None:
     assert {job: len(keys("validation", job, spec)) for job in spec.jobs} == {
         "raw": 6 * 8 + 4 * 3 + 7,
         "tsne": 6 * 8 + 4 * 3,
-        "knn": 3 + 2,
+        "knn": 5 + 2,
         "residual": 6 * 8 + 4 * 3 + 7,
         "across": 3 * 2,
         "probe": 2 * 2,
@@ -96,12 +96,12 @@ def test_the_keys_of_a_cell() -> None:
     }
     for job in ("raw", "tsne", "residual"):
         hard = keys("training_subset", job, spec) - keys("validation", job, spec)
-        assert hard == {("task", "hard_with_own"), ("task", "hard_with_original")}
+        assert hard == {("task", score) for score in HARD_SCORES}
     inputs = dataclasses.replace(spec, labels=("input",))
     assert keys("training_subset", "tsne", inputs) == {("input", score) for score in SCORES}
     no_nulls = dataclasses.replace(spec, labels=("task",), null_draws=0)
     assert keys("validation", "tsne", no_nulls) == {("task", score) for score in SCORES}
-    assert len(keys("validation", "knn", no_nulls)) == 3
+    assert len(keys("validation", "knn", no_nulls)) == 5
     assert keys("validation", "geometry", no_nulls) == {("task", "silhouette"), ("task", "nc1")}
     assert keys("validation", "tree", no_nulls) == {("task", "tree_f1"), ("task", "tree_clusters")}
     assert {label for label, _ in keys("validation", "within_input", no_nulls)} == {"task"}

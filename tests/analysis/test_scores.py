@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterlm_jax.analysis.scores import SCORES, score_all
+from clusterlm_jax.analysis.scores import SCORES, f1_matched, score_all
 
 Labels = Sequence[int]
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -218,6 +218,17 @@ def test_a_tie_between_matchings_goes_to_the_better_f1() -> None:
     """Table [[2, 1], [1, 0]]: both matchings match two instances; their F1 are 2/3 and 0, or 1/2 and 1/2."""
     assert score("f1", [0, 0, 0, 1], [0, 0, 1, 0]) == pytest.approx(1 / 2)
     assert score("f1", [1, 1, 1, 0], [1, 1, 0, 1]) == pytest.approx(1 / 2)
+
+
+def test_a_plain_hungarian_match_may_be_lower() -> None:
+    """The same table: both matchings match two instances, so it takes either; ours is the higher F1 of the two."""
+    table_CK, f1 = np.array([[2, 1], [1, 0]]), []
+    for cluster in ([0, 1], [1, 0]):
+        matched = table_CK[[0, 1], cluster]
+        assert matched.sum() == 2
+        f1.append((2 * matched / (table_CK.sum(axis=1) + table_CK.sum(axis=0)[cluster])).mean())
+    assert f1 == pytest.approx([1 / 3, 1 / 2])
+    assert f1_matched(table_CK) == f1_matched(table_CK[:, ::-1]) == pytest.approx(max(f1))
 
 
 def test_matched_instances_come_before_f1() -> None:

@@ -174,6 +174,22 @@ def test_a_table_with_fewer_scores_is_refused(path: Path, spec: AnalysisSpec, ce
     assert path.read_bytes() == before
 
 
+def test_an_older_table_keeps_its_accuracies_under_the_name_they_have_now(
+    path: Path, spec: AnalysisSpec, rows_of: Rows
+) -> None:
+    """There ties went to the nearest neighbour. Breaks when they are shown, or resumed, as scikit-learn's."""
+    cells = [Cell("main", 0, epoch, epoch, "validation", "1", "knn") for epoch in (0, 1)]
+    filled(path, spec, cells, rows_of)
+    lines = [line for line in path.read_text().splitlines(keepends=True) if "_nearest" not in line]
+    path.write_text("".join(lines))
+    rows = read_rows(path)
+    assert len(rows) == len(lines) - 1
+    named = {row.score for row in rows if "accuracy" in row.score}
+    assert named == {"knn_accuracy_nearest", "knn_task_accuracy_nearest"}
+    with pytest.raises(UserError, match="another version wrote it"):
+        ScoreTable(path, spec)
+
+
 def test_nan_is_a_value(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows) -> None:
     """As the share of hard examples if there are none."""
     filled(path, spec, cells[:1], lambda cell: rows_of(cell, float("nan")))

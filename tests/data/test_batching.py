@@ -52,6 +52,15 @@ def test_weights_count_every_symbol_of_every_instance(dataset, unit):
         assert batch.weight_RT[step].sum() == symbols
 
 
+@pytest.mark.parametrize(
+    ("unit", "asked", "really"), [("instance", 13, 13), ("instruction", 13, 12), ("instruction", 1, 3)]
+)
+def test_a_batch_says_how_many_instances_it_has(dataset, unit, asked, really):
+    """With three mappings an instruction is three instances, and a batch has whole instructions."""
+    batches = TrainingBatches(dataset, asked, unit, epochs=1, seed=0)
+    assert batches.instances == really == batches.epoch(1).output_N.shape[1]
+
+
 def test_epochs_differ_and_repeat(dataset):
     batches = TrainingBatches(dataset, 12, "instance", epochs=4, seed=0)
     again = TrainingBatches(dataset, 12, "instance", epochs=4, seed=0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 
 import numpy as np
 
-from clusterlm_jax.data.surface import bag_of_symbols, bag_of_words
+from clusterlm_jax.data.pretraining import instructions_alone, task_identification, with_task_identities
+from clusterlm_jax.data.surface import bag_of_symbols, bag_of_words, columns, still_matching
 
 
 def test_a_bag_counts_only_the_symbols_of_the_instruction(dataset):
@@ -26,6 +28,19 @@ def test_instances_of_one_instruction_have_one_bag(dataset):
     bag_NV, instruction_N = bag_of_symbols(dataset, index), dataset.labels["instruction"][index]
     for instruction in np.unique(instruction_N):
         assert len(np.unique(bag_NV[instruction_N == instruction], axis=0)) == 1
+
+
+def test_which_hard_examples_still_match_is_a_column_and_stays_in_pre_training(dataset):
+    """There the same instruction has a trigger after it, or nothing: its symbols are the same."""
+    loose = dataclasses.replace(dataset, expressions=("[a-l]*", *dataset.expressions[1:-1], "[a-l]*"))
+    hard_N, last = loose.labels["original"] >= 0, len(loose.expressions) - 1
+    matching_N = still_matching(loose)
+    assert matching_N[hard_N & (loose.labels["distribution"] == last)].all() and not matching_N[~hard_N].any()
+    index = loose.splits["training_subset"]
+    np.testing.assert_array_equal(columns(loose, index)["matching"], matching_N[index])
+    known = dict(zip(loose.labels["instruction"].tolist(), matching_N.tolist(), strict=True))
+    for derived in (task_identification(with_task_identities(loose)), instructions_alone(loose)):
+        assert still_matching(derived).tolist() == [known[i] for i in derived.labels["instruction"].tolist()]
 
 
 def test_a_bag_of_words_counts_each_word_without_regard_to_capitals():

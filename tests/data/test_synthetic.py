@@ -16,6 +16,7 @@ import pytest
 from clusterlm_jax.data import storage
 from clusterlm_jax.data.grammar import Grammar
 from clusterlm_jax.data.spec import SYMBOLS, DataSpec
+from clusterlm_jax.data.surface import still_matching
 from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.records import Dataset, UserError
 from tests.conftest import SMALL_DATA
@@ -131,6 +132,20 @@ def test_hard_examples_differ_in_one_symbol_and_in_every_output(paper_data):
         assert outputs[task, x] != outputs[original, x]
         assert own not in validation
     assert set(hard) <= set(paper_data.splits["training_subset"])
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_hard_examples_may_match_their_originals_expression_unless_they_must_leave_it(leave):
+    """With the paper's data some still match, so that no rule of the data tells them from their original's task."""
+    data = synthesise(dataclasses.replace(PAPER, hard_must_leave_expression=leave), 0)
+    hard = np.flatnonzero(data.labels["original"] >= 0)
+    expressions = [data.expressions[data.labels["distribution"][instance]] for instance in hard]
+    matches = [bool(re.fullmatch(e, text(data, i))) for e, i in zip(expressions, hard, strict=True)]
+    assert any(matches) != leave
+    np.testing.assert_array_equal(still_matching(data)[hard], matches)
+    assert still_matching(data).sum() == sum(matches)
+    found = storage.statistics(data)
+    assert found["hard_instructions_still_matching"] == sum(matches) / 5 and found["hard_instructions"] == len(hard) / 5
 
 
 def test_subset_is_of_the_hard_tasks_and_their_originals(paper_data):

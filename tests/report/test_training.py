@@ -174,4 +174,6 @@ def test_numbers_in_words() -> None:
 
 
 def test_how_far_each_phase_has_come(seeds: Run, empty: Run) -> None:
-    assert training.epochs_words({"main": seeds, "head": empty}) == "main 8, head 0"
+    assert training.epochs_words({"main": seeds, "head": empty}) == (
+        "main 8 epochs of 220 steps of 30 instances; head 0 epochs"
+    )

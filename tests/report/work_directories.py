@@ -22,7 +22,11 @@ CLUSTER_SCORES = ("f1", "f1_majority", "f1_max_overlap", "f1_pairwise", "f1_bcub
 REDUCERS = ("none", "tsne", "input_removed")
 NULL_LABELS = ("shuffled_task", "shuffled_distribution", "shuffled_distribution_mapping", "regrouped_task")
 SCORES = ("f1", "ari", "ami")
-NEIGHBOURS = (("task", "knn_percentage"), ("output", "knn_accuracy"), ("task", "knn_task_accuracy"))
+NEIGHBOURS = (
+    ("task", "knn_percentage"),
+    *(("output", f"knn_accuracy{ties}") for ties in ("", "_nearest")),
+    *(("task", f"knn_task_accuracy{ties}") for ties in ("", "_nearest")),
+)
 ACROSS = ("across", "across_same_input", "across_other_input")
 PROBE = ("probe_validation", "probe_training")
 WITHIN = ("within_input_f1", "within_input_ari", "within_input_ami")
@@ -162,7 +166,7 @@ def write_facts(
     facts = {
         "dataset": dict.fromkeys(seeds, dataset),
         "model": {"parameters": 55360, "hidden_dim": 32, "ffn_dim": 64, "layers": 3, "heads": 8, "vocabulary": 62},
-        "training": {seed: {"steps_per_epoch": 220, "padding_share": 0.03} for seed in seeds},
+        "training": {seed: {"steps_per_epoch": 220, "instances_per_step": 30, "padding_share": 0.03} for seed in seeds},
         "best": {seed: {"epoch": best, "step": 10 * best, "validation_accuracy": 0.95} for seed in seeds},
     }
     config = {

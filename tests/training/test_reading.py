@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from clusterlm_jax.data import surface
 from clusterlm_jax.models.gpt2 import GPT2, initial_params
 from clusterlm_jax.training import reading
 from clusterlm_jax.training.loop import stack
@@ -45,3 +46,16 @@ def test_a_reading_does_not_depend_on_the_size_of_its_batches(dataset, other, mo
         assert small.loss == pytest.approx(whole.loss, rel=1e-6)
         assert small.sequence_loss == pytest.approx(whole.sequence_loss, rel=1e-6)
         assert small.accuracy == whole.accuracy
+
+
+def test_hard_examples_of_each_kind_have_an_accuracy_of_their_own(dataset):
+    """Every second kind is answered right. Breaks when instances that are not hard are counted."""
+    subset = dataset.splits["training_subset"]
+    columns = surface.columns(dataset, subset)
+    hard_N, matching_N = columns["original"] >= 0, columns["matching"] == 1
+    assert 0 < matching_N.sum() < hard_N.sum() < len(subset)
+    for kind_N, expected in ((matching_N, (0.0, 1.0)), (hard_N & ~matching_N, (1.0, 0.0))):
+        predicted_N = np.where(kind_N, columns["output"], -1)
+        accuracies = reading._hard_accuracies(dataset, "training_subset", predicted_N)
+        assert accuracies == dict(zip(("hard_leaving", "hard_matching"), expected, strict=True))
+    assert reading._hard_accuracies(dataset, "validation", np.zeros(len(dataset.splits["validation"]))) == {}

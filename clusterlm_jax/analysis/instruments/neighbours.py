@@ -24,9 +24,20 @@ def nearest(query_QD: np.ndarray, reference_ND: np.ndarray, neighbours: int) -> 
 
 
 def majority(values_QP: np.ndarray) -> np.ndarray:
+    """The most frequent value of each row. If several are, the smallest, as in scikit-learn's KNeighborsClassifier."""
+    count_QP = _counts(values_QP)
+    most_QP = count_QP == count_QP.max(axis=1, keepdims=True)
+    return np.where(most_QP, values_QP, values_QP.max()).min(axis=1)
+
+
+def majority_nearest(values_QP: np.ndarray) -> np.ndarray:
     """The most frequent value of each row. If several are, the one whose first neighbour is nearest."""
-    count_QP = (values_QP[:, :, None] == values_QP[:, None, :]).sum(axis=2)
-    return values_QP[np.arange(len(values_QP)), count_QP.argmax(axis=1)]
+    return values_QP[np.arange(len(values_QP)), _counts(values_QP).argmax(axis=1)]
+
+
+def _counts(values_QP: np.ndarray) -> np.ndarray:
+    """How often each value occurs in its row."""
+    return (values_QP[:, :, None] == values_QP[:, None, :]).sum(axis=2)
 
 
 def task_share(index_QP: np.ndarray, task_Q: np.ndarray, task_N: np.ndarray) -> float:
@@ -40,12 +51,14 @@ def neighbour_scores(
     """Scores by (label, score): how well the neighbours predict the task and the output of a query.
 
     - `knn_percentage`: mean share of neighbours with the query's task.
-    - `knn_accuracy`: share of queries whose output token is that of most neighbours (as in kNN language models).
-    - `knn_task_accuracy`: the same for the task.
+    - `knn_accuracy`: share of queries whose output token is that of most neighbours, by scikit-learn's rule for ties:
+      table 7 lists its parameters.
+    - `knn_accuracy_nearest`: the same where ties go to the nearest neighbour (ours).
+    - `knn_task_accuracy`, `knn_task_accuracy_nearest`: the same for the task (ours).
     """
-    task_QP, output_QP = (reference_labels[name][index_QP] for name in ("task", "output"))
-    return {
-        ("task", "knn_percentage"): task_share(index_QP, query_labels["task"], reference_labels["task"]),
-        ("output", "knn_accuracy"): float((majority(output_QP) == query_labels["output"]).mean()),
-        ("task", "knn_task_accuracy"): float((majority(task_QP) == query_labels["task"]).mean()),
-    }
+    scores = {("task", "knn_percentage"): task_share(index_QP, query_labels["task"], reference_labels["task"])}
+    for label, name in (("output", "knn_accuracy"), ("task", "knn_task_accuracy")):
+        for score, vote in ((name, majority), (f"{name}_nearest", majority_nearest)):
+            predicted_Q = vote(reference_labels[label][index_QP])
+            scores[label, score] = float((predicted_Q == query_labels[label]).mean())
+    return scores

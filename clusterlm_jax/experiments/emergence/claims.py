@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -49,15 +50,11 @@ def _variance_sentences(run: Run) -> list[str]:
     return sentences
 
 
-def _clusters_by(label: str, threshold: float) -> Callable[[Run], Finding]:
-    return lambda run: evidence.clusters_by(run, label, threshold)
-
-
 saturates = claim(
     "They saturate at high values.",
     "3.2, figures 2 and 6; no number given",
     f"At the last epoch the best block's task F1 is above {HIGH}, and {ABOVE_BASE}.",
-)(_clusters_by("task", HIGH))
+)(partial(evidence.clusters_by, label="task", threshold=HIGH))
 
 
 @claim(
@@ -75,7 +72,7 @@ def higher_layers(run: Run) -> Finding:
     )
     order = _order(late)
     numbers = (
-        f"Task F1 on validation, mean over the analysed epochs from the best one on, layers 0 to {run.top}: "
+        f"Task F1 on validation, mean over the analysed epochs from {run.late_epochs[0]} on, layers 0 to {run.top}: "
         f"{series(late)}; rank correlation with the layer {order:+.2f}.",
         f"From epoch {first} to {last}, layer 0 changes by {base:+.2f}, layer {run.top} by {top:+.2f}.",
     )
@@ -86,12 +83,12 @@ by_distribution = claim(
     "There are obvious clusters by instruction distribution inside the task clusters.",
     "3.2, figure 2",
     f"At the last epoch the best block's distribution F1 is above {CLEAR}, and {ABOVE_BASE}.",
-)(_clusters_by("distribution", CLEAR))
+)(partial(evidence.clusters_by, label="distribution", threshold=CLEAR))
 by_distribution_mapping = claim(
     "Clusters by distribution and mapping together are strong.",
     "3.2, figure 2",
     f"At the last epoch the best block's distribution-mapping F1 is above {HIGH}, and {ABOVE_BASE}.",
-)(_clusters_by("distribution_mapping", HIGH))
+)(partial(evidence.clusters_by, label="distribution_mapping", threshold=HIGH))
 
 
 @claim(
@@ -147,16 +144,17 @@ def abrupt_rise(run: Run) -> Finding:
     risen, half = (
         {split: _first_above(curve, threshold) for split, curve in accuracies.items()} for threshold in (NEAR_ZERO, 0.5)
     )
-    flat = min(*risen.values(), max(loss))
+    flat = max(min(*risen.values(), max(loss)), min(loss))  # an untrained model may have no training loss
     early = [value for epoch, value in loss.items() if epoch <= flat]
-    falls = all(later < earlier for earlier, later in itertools.pairwise(early))
+    falls = len(early) > 1 and all(later < earlier for earlier, later in itertools.pairwise(early))
     numbers = [
-        f"{SPLIT_WORDS[split].capitalize()} accuracy: above {NEAR_ZERO} {_from(risen[split])}, "
-        f"above 0.5 {_from(half[split])}, highest {max(curve.values()):.2f}."
+        f"{SPLIT_WORDS[split].capitalize()} accuracy: above {NEAR_ZERO} {_first(risen[split])}, "
+        f"above 0.5 {_first(half[split])}, highest {max(curve.values()):.2f}."
         for split, curve in accuracies.items()
     ]
     falling = "" if falls else "not "
-    numbers.append(f"Training loss up to the rise: {early[0]:.2f} to {early[-1]:.2f}, {falling}falling all along.")
+    upto = f"Training loss, epochs {min(loss)} to {flat}: {early[0]:.2f} to {early[-1]:.2f}"
+    numbers.append(f"{upto}, {falling}falling all along.")
     numbers.append(f"Best epoch: {run.best_epoch}; the paper's: {BEST_EPOCH}.")
     return Finding(flat > 3 and NEVER not in half.values() and falls, tuple(numbers))
 
@@ -243,8 +241,8 @@ def _first_above(curve: Curve, threshold: float) -> float:
     return next((epoch for epoch, value in curve.items() if value > threshold), NEVER)
 
 
-def _from(epoch: float) -> str:
-    return "never" if epoch == NEVER else f"from epoch {shown(epoch)}"
+def _first(epoch: float) -> str:
+    return "never" if epoch == NEVER else f"first at epoch {shown(epoch)}"
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -7,12 +7,13 @@ import itertools
 from clusterlm_jax.experiments.emergence.timing import TIMED, half_rise, scored_spaces, spacing, timed_curves
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report.claims import CLEAR, MARGIN, Finding, claim
-from clusterlm_jax.report.run import NotRun, Run
+from clusterlm_jax.report.run import NotRun, Run, measured
 from clusterlm_jax.report.tables import NEVER, Spread, shown
-from clusterlm_jax.report.training import is_similar, series
+from clusterlm_jax.report.training import ends, is_similar, series
 from clusterlm_jax.report.words import LABEL_WORDS, LABELS, NULLS, SPACES, SPLIT_WORDS
 
 MAJORITY = 0.5
+HARD_KINDS = {"hard_leaving": "left their original's expression", "hard_matching": "still match it"}
 OWN_NULLS = NULLS | {"shuffled": "by chance", "regrouped": "control task"}  # of neighbours and of the probe
 
 
@@ -44,20 +45,21 @@ def hard_examples(run: Run) -> Finding:
     number = (
         f"Training subset, with {hard} hard tasks, epoch {run.last}, layer {layer} (task F1 {f1:.2f}): of the hard "
         f"examples {own:.0%} sit with their own task, {original:.0%} with their original's, "
-        f"{1 - own - original:.0%} with neither."
+        f"{abs(1 - own - original):.0%} with neither."
     )
-    return Finding(own > MAJORITY and own > original, (number,))
+    of_kinds = []
+    for kind, words in HARD_KINDS.items():
+        accuracy, shares = run.metrics.get(f"{kind}_accuracy", {}).get(run.last), measured(hard_shares, run, kind)
+        if accuracy is not None and shares:
+            of_kinds.append(f"Of those that {words}: {shares[1]:.0%} and {shares[2]:.0%}; accuracy {accuracy:.2f}.")
+    return Finding(own > MAJORITY and own > original, (number, *of_kinds))
 
 
-def hard_shares(run: Run) -> tuple[str, float, float]:
-    """The block with the best task F1 of the training subset at the last epoch, and its shares of hard examples.
-
-    Returns:
-      The block; the share with their own task; the share with their original's.
-    """
+def hard_shares(run: Run, kind: str = "hard") -> tuple[str, float, float]:
+    """The block with the best task F1 of the training subset at the last epoch; its shares with own and original."""
     of = {"split": "training_subset"}
     layer, _ = run.best_block(epoch=run.last, **of)
-    scores = ("hard_with_own", "hard_with_original")
+    scores = (f"{kind}_with_own", f"{kind}_with_original")
     return layer, *(run.mean(layers=(layer,), epochs=(run.last,), score=score, **of) for score in scores)
 
 
@@ -159,6 +161,7 @@ def nested(run: Run) -> Finding:
     "each epoch) strictly before the accuracy has covered half of its own.",
 )
 def clusters_before_accuracy(run: Run) -> Finding:
+    ends(run)  # raises NotRun before a second analysis: until then no cluster has had time to rise
     halves = {name: half_rise(curve) for name, curve in timed_curves(run, run.reducer).items()}
     if "task" not in halves or halves.get("accuracy", NEVER) == NEVER:
         raise NotRun("the validation accuracy has not risen, or the task clusters have not been scored")
@@ -168,8 +171,8 @@ def clusters_before_accuracy(run: Run) -> Finding:
     numbers = (
         f"Epoch of half the rise, validation, best block: {curves}.",
         f"Clusters by task in each space: {spaces}.",
-        f"Between two analyses lie up to {spacing(run)} epochs, so clusters may have come that much earlier; the "
-        "accuracy is known at every epoch.",
+        f"Two analyses are up to {spacing(run)} epochs apart, so clusters may have come up to {spacing(run) - 1} "
+        "epochs earlier; the accuracy is known at every epoch.",
     )
     return Finding(halves["task"] < halves["accuracy"], numbers)
 

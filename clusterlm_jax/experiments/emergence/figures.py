@@ -84,7 +84,7 @@ def figure_3(run: Run) -> Figure:
     "figure_4",
     "nearest neighbours",
     "Of the ten nearest training instances of an unseen one: (a) how many share its task, (b) whether most of their "
-    "outputs are right.",
+    "outputs are right (of a tie the smallest label counts, as in scikit-learn).",
     number="4",
 )
 def figure_4(run: Run) -> Figure:

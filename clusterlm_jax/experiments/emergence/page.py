@@ -15,7 +15,7 @@ from clusterlm_jax.report.paper import BEST_EPOCH
 from clusterlm_jax.report.reading import read_main
 from clusterlm_jax.report.run import NotRun, Run, measured
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.report.training import publish_training
+from clusterlm_jax.report.training import batches_words, publish_training
 from clusterlm_jax.report.words import NULLS, REDUCERS, SPLIT_WORDS, layer_words
 
 INTRODUCTION = (
@@ -70,7 +70,7 @@ def _what_was_run(run: Run) -> str:
     )
     return (
         f"A GPT-2 with {model['layers']} blocks of width {model['hidden_dim']} ({model['parameters']:,} parameters) "
-        f"learned {tasks} tasks for {run.trained} of {run.whole} epochs ({seeds})."
+        f"was trained on {tasks} tasks for {run.trained} of {run.whole} epochs ({seeds})."
     )
 
 
@@ -93,8 +93,8 @@ def _kmeans(run: Run) -> str:
     null = f"; the highest null baseline, {NULLS[highest]}, has {nulls[highest]:.2f}" if highest else ""
     return (
         f"The paper's measure, KMeans with as many clusters as tasks ({REDUCERS[run.reducer]}), finds the task of "
-        f"unseen instructions with an F1 of at most {after:.2f} at the last epoch ({layer_words(layer)}), and "
-        f"{before:.2f} before training{null}."
+        f"unseen instructions with an F1 of at most {after:.2f} at epoch {run.last} ({layer_words(layer)}), and "
+        f"{before:.2f} at epoch {run.moments['first']}{null}."
     )
 
 
@@ -110,8 +110,9 @@ def _across(run: Run) -> str:
         for label in ("task", "regrouped_task")
     )
     return (
-        f"Across instruction distributions: {across:.0%} of an unseen instance's nearest training instances of other "
-        f"distributions share its task in the top block (before training {before:.0%}, by chance {chance:.0%}), and "
+        f"Across instruction distributions, at epoch {run.last}: {across:.0%} of an unseen instance's nearest training "
+        f"instances of other distributions share its task in the top block (at epoch {run.moments['first']} "
+        f"{before:.0%}, by chance {chance:.0%}), and "
         f"a linear probe tells the task of distributions it never saw with accuracy {probe:.2f} (control task "
         f"{control:.2f})."
     )
@@ -120,14 +121,12 @@ def _across(run: Run) -> str:
 def _trained_words(run: Run) -> str:
     if run.trained < 0:
         return "not run"
-    steps = run.facts.get("training", {}).get("steps_per_epoch")
     accuracies = ", ".join(
         f"{accuracy:.3f} at epoch {member.best_epoch} (seed {seed})"
         for seed, member in zip(run.seeds, run.each_seed, strict=True)
         if (accuracy := member.metrics.get("validation_accuracy", {}).get(member.best_epoch)) is not None
     )
-    per_epoch = f" of {steps:,} steps" if steps else ""
-    return f"{run.trained} epochs{per_epoch}; best validation accuracy {accuracies or 'not run'}"
+    return f"{run.trained} epochs{batches_words(run)}; best validation accuracy {accuracies or 'not run'}"
 
 
 def _clusters_words(run: Run, split: str) -> str:

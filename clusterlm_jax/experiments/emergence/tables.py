@@ -16,7 +16,7 @@ from clusterlm_jax.report import paper
 from clusterlm_jax.report.claims import MARGIN
 from clusterlm_jax.report.page import table
 from clusterlm_jax.report.run import NotRun, Run
-from clusterlm_jax.report.tables import Spread, Table, Value, over_seeds, side_by_side
+from clusterlm_jax.report.tables import Table, Value, over_seeds, side_by_side
 from clusterlm_jax.report.training import sizes_entry
 from clusterlm_jax.report.words import (
     F1_DEFINITIONS,
@@ -34,7 +34,9 @@ from clusterlm_jax.report.words import (
 NEIGHBOURS = (
     ("knn_percentage", "task", "neighbours: same task"),
     ("knn_accuracy", "output", "neighbours: accuracy"),
+    ("knn_accuracy_nearest", "output", "neighbours: accuracy, ties to the nearest"),
     ("knn_task_accuracy", "task", "neighbours: task accuracy"),
+    ("knn_task_accuracy_nearest", "task", "neighbours: task accuracy, ties to the nearest"),
 )
 INSTRUMENTS = {
     "across": "neighbours of other distributions",
@@ -88,7 +90,8 @@ def _over_layers(run: Run, head: Sequence[str], curves: Iterable[tuple[tuple[str
     "Scores by layer over training",
     "At the beginning, at about 5, 10, 25 and 50% of the training, at the best epoch (the nearest analysed at or "
     "before it) and at the end. Clusterings without a reducer and with t-SNE. Nearest neighbours on the raw states: "
-    "the share with the same task, and how often the majority of their outputs and of their tasks is right.",
+    "the share with the same task, and how often the majority of their outputs and of their tasks is right; ties go to "
+    "the smallest label, as in scikit-learn.",
 )
 def _scores(run: Run) -> Table:
     every = itertools.product(SPLITS, LABELS, SCORE_WORDS, SHORT_REDUCERS)
@@ -201,21 +204,15 @@ def _timing(run: Run) -> Table:
 @table(
     "table_seeds",
     "Every measure over the seeds",
-    "Validation unless said otherwise. The standard deviation is the sample's.",
+    "Validation unless said otherwise; the mean has the sample standard deviation.",
 )
 def _seeds(run: Run) -> Table:
     if not run.members:
         raise NotRun("one seed only")
     each = [summary(member) for member in run.members]
-    rows = []
-    for name, (words, _) in MEASURES.items():
-        values = [values[name] for values in each]
-        spread = over_seeds(values)
-        both = (
-            (spread.mean, spread.deviation) if isinstance(spread, Spread) else (spread, None if spread is None else 0.0)
-        )
-        rows.append(((words,), [*values, *both]))
-    return side_by_side(["measure"], [*(f"seed {seed}" for seed in run.seeds), "mean", "standard deviation"], rows)
+    values = ((words, [one[name] for one in each]) for name, (words, _) in MEASURES.items())
+    rows = (((words,), [*of_seeds, over_seeds(of_seeds)]) for words, of_seeds in values)
+    return side_by_side(["measure"], [*(f"seed {seed}" for seed in run.seeds), "mean"], rows)
 
 
 TABLES = (

@@ -69,6 +69,8 @@ CLAIMS = (clusters_evolve, faster, higher, identities_help)
 
 
 def _faster_than(starts: Starts, *others: str) -> Finding:
+    for nothing_learned in filter(None, map(starts.untrained, (TASK_ID, *others))):
+        raise NotRun(nothing_learned)
     epochs = [{start: measure(starts, start) for start in (TASK_ID, *others)} for measure in EPOCHS_TO.values()]
     reached = [by_start for by_start in epochs if min(by_start.values()) < NEVER]
     if not reached and not starts.members:  # the mean's curve may miss what every seed reaches
@@ -80,6 +82,8 @@ def _faster_than(starts: Starts, *others: str) -> Finding:
 
 
 def _higher_than(starts: Starts, *others: str) -> Finding:
+    for nothing_learned in filter(None, map(starts.untrained, (TASK_ID, *others))):
+        raise NotRun(nothing_learned)
     seen = best_accuracy(starts, TASK_ID) > max(best_accuracy(starts, other) for other in others) + HIGHER
     return Finding(seen, (f"Best validation accuracy: {_of_each(starts, best_accuracy, others)}.",))
 

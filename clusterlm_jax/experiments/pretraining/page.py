@@ -61,8 +61,8 @@ def start_words(starts: Starts, start: str) -> str:
     words = [f"best validation accuracy {shown(over_seeds(starts.values(best_accuracy, start)))}"]
     for threshold, epochs_to in EPOCHS_TO.items():
         epoch = shown(over_seeds(starts.values(epochs_to, start)))
-        words.append(f"{threshold} {epoch}" if epoch.startswith("never") else f"{threshold} at epoch {epoch}")
-    return ", ".join(words)
+        words.append(f"{threshold} {'' if epoch.startswith(('never', 'not run')) else 'at epoch '}{epoch}")
+    return "; ".join(filter(None, (", ".join(words), starts.untrained(start))))
 
 
 def compare(workdirs: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:

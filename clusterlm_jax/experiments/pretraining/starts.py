@@ -72,6 +72,14 @@ class Starts:
         if not any(run.metrics for run in runs.values()):
             raise NotRun(f"no {what} has begun")
 
+    def untrained(self, start: str) -> str:
+        """Says in which seeds fine-tuning began with the untrained model, for no epoch of pre-training was better."""
+        at_zero = [
+            str(s.seeds[0]) for s in self.each_seed if start in PRETRAINED and measured(chosen_epoch, s, start) == 0
+        ]
+        words = f"no epoch of {STARTS[start]} is better than the untrained model, which was fine-tuned (seed "
+        return f"{words}{', '.join(at_zero)})" if at_zero else ""
+
     def values(self, measure: Measure, start: str) -> list[float | None]:
         """A measure of a start in every seed; None where it was not run."""
         return [measured(measure, seed, start) for seed in self.each_seed]
@@ -135,14 +143,17 @@ def thousand_instances_to(starts: Starts, start: str, threshold: float) -> float
     epoch = epochs_to(starts, start, threshold)
     if epoch == NEVER:
         return NEVER
-    read = epoch * _instances_of_epoch(starts.fine_tunings[start], "train")
+    read = epoch * _instances_of_epoch(starts.fine_tunings[start])
     if start in PRETRAINED:  # there an instruction is one instance
-        read += chosen_epoch(starts, start) * _instances_of_epoch(starts.pretrainings[start], "pretrain")
+        read += chosen_epoch(starts, start) * _instances_of_epoch(starts.pretrainings[start])
     return read / 1000
 
 
-def _instances_of_epoch(run: Run, section: str) -> int:
-    return run.facts["training"]["steps_per_epoch"] * run.config[section]["batch_size"]
+def _instances_of_epoch(run: Run) -> int:
+    batches = run.facts["training"]
+    if "instances_per_step" not in batches:
+        raise NotRun("run.json does not say how many instances a batch has")
+    return batches["steps_per_epoch"] * batches["instances_per_step"]
 
 
 def _require_end(run: Run, section: str, what: str) -> None:

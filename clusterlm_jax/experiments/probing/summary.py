@@ -24,8 +24,7 @@ def _of_one(probe: Probe) -> tuple[str | None, ...]:
     prompts = f"{probe.dataset['test']:,} prompts" if "test" in probe.dataset else "the prompts"
     random = " Its weights are random, so it is a null baseline." * probe.random_weights
     return (
-        f"{probe.name} read {prompts}, and the states of their last tokens were clustered at {len(probe.layers)} "
-        f"layers.{random}",
+        f"{probe.name} read {prompts}, and the states of their last tokens were clustered layer by layer.{random}",
         _best(probe),
         measured(_nulls, probe),
         measured(_finest, probe),
@@ -43,13 +42,17 @@ def _best(probe: Probe) -> str:
 
 
 def _nulls(probe: Probe) -> str:
-    words = "could explain" if _surface(probe) else "do not explain"
-    return f"The null baselines, each at its best ({nulls_words(task_nulls(probe))}), {words} the task clusters."
+    near = _near(probe)
+    far = nulls_words({name: value for name, value in task_nulls(probe).items() if name not in near})
+    if not near:
+        return f"No null baseline at its best explains the task clusters: {far}."
+    others = f"; {far} could not" if far else ""
+    return f"Of the null baselines, each at its best, {nulls_words(near)} could explain the task clusters{others}."
 
 
 def _finest(probe: Probe) -> str:
     f1, alone = finest_f1(probe)
-    words = "the input alone explains them" if _input_alone(probe) else "they take more than the input"
+    words = "the input alone could explain them" if _input_alone(probe) else "they take more than the input"
     return (
         f"Clusters by distribution-mapping (task and word pair) have an F1 of {f1:.2f} there. The last token alone "
         f"(layer 0) gives {alone:.2f}, so {words}."
@@ -62,21 +65,21 @@ def _of_several(found: Sequence[Probe]) -> tuple[str | None, ...]:
     f1 = " to ".join(f"{task_f1(probe):.2f} ({probe.name})" for probe in dict.fromkeys(trained[:1] + trained[-1:]))
     return (
         f"{len(trained)} trained models and {len(found) - len(trained)} with random weights read the prompts, and the "
-        "states of their last tokens were clustered at every layer.",
+        "states of their last tokens were clustered layer by layer.",
         f1 and f"The best task F1 of a model is {f1}. It is the best of all its clusterings, so it is optimistic.",
-        _share(_surface, trained, "The null baselines, each at its best, could explain the task clusters"),
-        _share(_input_alone, trained, "The last token alone (layer 0) explains the distribution-mapping clusters"),
+        _share(_near, trained, "A null baseline at its best could explain the task clusters"),
+        _share(_input_alone, trained, "The last token alone (layer 0) could explain the distribution-mapping clusters"),
     )
 
 
-def _share(measure: Callable[[Probe], bool], probes: Sequence[Probe], words: str) -> str | None:
+def _share(measure: Callable[[Probe], object], probes: Sequence[Probe], words: str) -> str | None:
     known = [holds for probe in probes if (holds := measured(measure, probe)) is not None]
-    return f"{words} of {sum(known)} of {len(known)} models." if known else None
+    return f"{words} of {sum(map(bool, known))} of {len(known)} models." if known else None
 
 
-def _surface(probe: Probe) -> bool:
-    """Whether a null comes within `MARGIN` of the best task F1."""
-    return task_f1(probe) <= max(task_nulls(probe).values()) + MARGIN
+def _near(probe: Probe) -> dict[str, float]:
+    """The nulls that could explain the task clusters: the best task F1 is at most `MARGIN` above them."""
+    return {name: value for name, value in task_nulls(probe).items() if task_f1(probe) <= value + MARGIN}
 
 
 def _input_alone(probe: Probe) -> bool:

@@ -15,12 +15,14 @@ from clusterlm_jax.analysis.instruments.hard import hard_scores
 
 # Instances of tasks 0, 1 (regular) and 7 (hard, made from 1); -1 marks regular instances.
 TASK = [0, 0, 1, 1, 1, 1, 7, 7, 7, 7]
+ORIGINALS = "hard_with_original"
 ORIGINAL = [-1, -1, -1, -1, -1, -1, 1, 1, 1, 1]
 
 
 def scores(clusters: Sequence[int], task: Sequence[int] = TASK, original: Sequence[int] = ORIGINAL) -> list[float]:
-    values = hard_scores(np.array(task), np.array(original), np.array(clusters))
-    return [values["hard_with_own"], values["hard_with_original"]]
+    values = hard_scores(np.array(task), np.array(original), np.full(len(task), -1), np.array(clusters))
+    assert all(math.isnan(value) for name, value in values.items() if name not in ("hard_with_own", ORIGINALS))
+    return [values["hard_with_own"], values[ORIGINALS]]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,20 @@ def test_equal_shares_of_different_sizes_are_equal() -> None:
 
 def test_without_hard_examples_there_is_no_share() -> None:
     assert all(math.isnan(value) for value in scores([0, 1, 0], [0, 1, 1], [-1, -1, -1]))
+
+
+def test_those_that_still_match_are_counted_apart() -> None:
+    """Two of four hard examples still match. They sit with their original; the others are alone together."""
+    matching = [0] * 6 + [1, 1, 0, 0]  # of regular instances it says nothing
+    values = hard_scores(*map(np.array, (TASK, ORIGINAL, matching, [0, 0, 1, 1, 1, 1, 1, 1, 2, 2])))
+    assert values == {
+        "hard_with_own": 1 / 2,
+        "hard_with_original": 1 / 2,
+        "hard_leaving_with_own": 1,
+        "hard_leaving_with_original": 0,
+        "hard_matching_with_own": 0,
+        "hard_matching_with_original": 1,
+    }
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from clusterlm_jax.experiments.emergence import evidence
 from clusterlm_jax.records import ScoreRow
 from clusterlm_jax.report.reading import read_main
-from clusterlm_jax.report.run import NotRun, Run
+from clusterlm_jax.report.run import Key, NotRun, Run
 from tests.report import work_directories as made
 
 
@@ -49,9 +50,25 @@ def test_most_hard_examples_must_sit_with_their_own_task(
 ) -> None:
     finding = evidence.hard_examples.measure(run_of(tmp_path, shares(own, original)))
     assert finding.seen == seen
-    (number,) = finding.numbers
+    number, *_ = finding.numbers
     assert f"layer 3 (task F1 0.88): of the hard examples {own:.0%} sit with their own task" in number
     assert f"{original:.0%} with their original's, {1 - own - original:.0%} with neither" in number
+
+
+def test_hard_examples_that_still_match_are_told_apart(tmp_path: Path) -> None:
+    """At the last epoch, in the same block; breaks when one kind gets the other's numbers."""
+    kinds = {"hard_leaving": (0.8, 0.2, 0.9), "hard_matching": (0.1, 0.7, 0.4)}
+    run = run_of(tmp_path, shares(0.6, 0.3))
+    curves, metrics = dict(run.curves), dict(run.metrics)
+    for kind, (own, original, accuracy) in kinds.items():
+        for score, value in ((f"{kind}_with_own", own), (f"{kind}_with_original", original)):
+            curves[Key("training_subset", "3", "task", run.reducer, score)] = {run.last: value}
+        metrics[f"{kind}_accuracy"] = {run.last: accuracy}
+    told = evidence.hard_examples.measure(dataclasses.replace(run, curves=curves, metrics=metrics)).numbers
+    assert told[1:] == (
+        "Of those that left their original's expression: 80% and 20%; accuracy 0.90.",
+        "Of those that still match it: 10% and 70%; accuracy 0.40.",
+    )
 
 
 def test_without_hard_examples_nothing_is_said_of_them(tmp_path: Path) -> None:
@@ -106,7 +123,7 @@ def test_clusters_must_rise_strictly_before_the_accuracy(tmp_path: Path, epoch: 
     finding = evidence.clusters_before_accuracy.measure(run)
     assert finding.seen == seen
     assert f"clusters by task {epoch}" in finding.numbers[0] and "validation accuracy 4" in finding.numbers[0]
-    assert "up to 1 epochs" in finding.numbers[2]
+    assert "so clusters may have come up to 0 epochs earlier" in finding.numbers[2]
 
 
 def test_clusters_that_never_rise_do_not_rise_before(tmp_path: Path) -> None:

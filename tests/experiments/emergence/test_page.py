@@ -71,7 +71,7 @@ def test_the_headline_names_the_main_numbers(reported: Path) -> None:
     html = (reported / "report.html").read_text()
     for words in (
         "55,360 parameters",
-        "8 epochs of 220 steps",
+        "8 epochs of 220 steps of 30 instances",
         "0.950 at epoch 5",
         "15 same direction, 2 not run",
         "train 2 min 1 s, analyse 30 s",
@@ -153,7 +153,7 @@ def test_three_seeds_are_shown_as_their_mean_and_each_is_judged(
         "15 same direction, 1 mixed, 1 not run",
         "Figure 11: clusters over training",
         "Figure 13: learning curves",
-        "seed 0</th><th>seed 1</th><th>seed 2</th><th>mean</th><th>standard deviation",
+        "seed 0</th><th>seed 1</th><th>seed 2</th><th>mean</th>",
     ):
         assert words in html
     mixed = html.split('<span class="verdict mixed">')[1].split("</td>")[0]
@@ -192,13 +192,13 @@ def summary(workdir: Path) -> list[str]:
 def test_the_summary_has_five_sentences_of_the_run_s_own_numbers(tmp_path: Path) -> None:
     made.write_facts(tmp_path)
     ran, accuracy, clusters, across, verdicts = told(tmp_path)
-    assert "3 blocks of width 32 (55,360 parameters) learned 50 tasks for 8 of 8 epochs (seed 0)" in ran
+    assert "3 blocks of width 32 (55,360 parameters) was trained on 50 tasks for 8 of 8 epochs (seed 0)" in ran
     assert "right in 95.0% of the cases at the best epoch, 5 (the paper's best epoch: 51)" in accuracy
     assert "(t-SNE, 3 components)" in clusters
-    assert "an F1 of at most 0.92 at the last epoch (layer 3), and 0.15 before training" in clusters
+    assert "an F1 of at most 0.92 at epoch 8 (layer 3), and 0.15 at epoch 0" in clusters
     assert clusters.endswith("; the highest null baseline, bag of instruction symbols, has 0.30.")
     assert "92% of an unseen instance's nearest training instances of other distributions share its task" in across
-    assert "(before training 15%, by chance 10%)" in across and "accuracy 0.92 (control task 0.25)" in across
+    assert "(at epoch 0 15%, by chance 10%)" in across and "accuracy 0.92 (control task 0.25)" in across
     assert verdicts == "Of the paper's claims, by the printed rules: 15 same direction, 2 not run."
 
 

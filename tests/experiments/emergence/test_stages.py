@@ -22,7 +22,7 @@ CLUSTERING = 6 * 8 + 4 * 3  # labels by scores, null labels by scores
 # The instruments on 2 splits: three shares with chance, silhouettes and trees by 6 labels with 2 nulls, three scores
 # inside an input symbol with 2 nulls; two accuracies of the probe and of its control.
 INSTRUMENTS = 2 * (3 * 2 + 2 * (6 * 2 + 2) + 3 * 3) + 2 * 2
-ROWS_OF_A_STATE = 2 * (2 * (CLUSTERING + 7) + CLUSTERING) + 3 * 2 + 5 + INSTRUMENTS
+ROWS_OF_A_STATE = 2 * (2 * (CLUSTERING + 7) + CLUSTERING) + 3 * 6 + 7 + INSTRUMENTS
 ROWS_OF_AN_EPOCH = 2 * 4 * ROWS_OF_A_STATE  # of both seeds
 ROWS = 1 + 3 * ROWS_OF_AN_EPOCH + 2 * ROWS_OF_A_STATE  # header, 3 epochs, instances as bags of symbols
 

@@ -67,18 +67,29 @@ def score_rows(seeds=SEEDS, rises: bool = True) -> list[ScoreRow]:
     ]  # fmt: skip
 
 
-def write_starts(workdir: Path, records: list[dict] | None = None, rows: list[ScoreRow] | None = None, seeds=SEEDS):
-    """A whole run, or what is given of one; returns its directory."""
+def write_starts(
+    workdir: Path,
+    records: list[dict] | None = None,
+    rows: list[ScoreRow] | None = None,
+    seeds=SEEDS,
+    chosen: Callable[[str, int], int] = lambda start, seed: {"task_id": 4, "instruction": 6}[start],
+) -> Path:
+    """A whole run, or what is given of one; returns its directory. `chosen` are the best epochs of pre-training."""
     workdir.mkdir(parents=True, exist_ok=True)
     write_metrics(workdir, metric_records(seeds=seeds) if records is None else records)
     write_rows(workdir, score_rows(seeds=seeds) if rows is None else rows)
     size = {"training": 600, "training_subset": 60, "validation": 90, "tasks": 12, "hard_tasks": 2, "instructions": 150}
-    steps = {"pretrain": 20, "finetune": 50}
-    chosen = {"task_id/pretrain": 4, "instruction/pretrain": 6}
+    batches = {  # fine-tuning asked for 13 instances, and got whole instructions of three
+        "pretrain": {"steps_per_epoch": 20, "instances_per_step": 6},
+        "finetune": {"steps_per_epoch": 50, "instances_per_step": 12},
+    }
     phases = {
         run: {
-            "training": {seed: {"steps_per_epoch": steps[run.split("/")[1]]} for seed in seeds},
-            "best": {seed: {"epoch": chosen.get(run, EPOCHS)} for seed in seeds},
+            "training": {seed: batches[run.split("/")[1]] for seed in seeds},
+            "best": {
+                seed: {"epoch": chosen(run.split("/")[0], seed) if run.endswith("pretrain") else EPOCHS}
+                for seed in seeds
+            },
         }
         for run in PHASES
     }
@@ -87,7 +98,7 @@ def write_starts(workdir: Path, records: list[dict] | None = None, rows: list[Sc
     config = {
         "experiment": "pretraining",
         "seeds": seeds,
-        "train": {"epochs": EPOCHS, "batch_size": 12},
+        "train": {"epochs": EPOCHS, "batch_size": 13},
         "pretrain": {"epochs": EPOCHS, "batch_size": 6},
     }
     (workdir / "run.json").write_text(json.dumps(facts))

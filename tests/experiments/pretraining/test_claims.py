@@ -52,3 +52,19 @@ def test_before_anything_is_trained_nothing_is_judged(tmp_path):
 
 def test_one_seed_is_judged_alone(tmp_path):
     assert verdicts(write_starts(tmp_path / "run", seeds=(0,))) == [SAME] * 4
+
+
+def test_fine_tunings_of_an_untrained_model_are_not_judged(tmp_path):
+    """Where task-ID accuracy never rises, epoch 0 is the best of pre-training. Breaks when it passes for a start."""
+    judged = judge(CLAIMS, read_starts(write_starts(tmp_path / "task IDs", seeds=(0,), chosen=lambda *_: 0)))
+    assert [judgement.verdict for judgement in judged] == [SAME, NOT_RUN, NOT_RUN, NOT_RUN]
+    assert judged[1].numbers == (
+        "Not run: no epoch of task-ID pre-training is better than the untrained model, which was fine-tuned (seed 0).",
+    )
+
+
+def test_one_such_seed_is_not_judged(tmp_path):
+    starts = read_starts(write_starts(tmp_path / "run", chosen=lambda start, seed: 5 * (seed != 1)))
+    (faster,) = (judgement for judgement in judge(CLAIMS, starts) if "faster" in judgement.claim.paper)
+    assert {seed: verdict for seed, (verdict, _) in faster.by_part.items()} == {"0": SAME, "1": NOT_RUN, "2": SAME}
+    assert "which was fine-tuned (seed 1)" in faster.numbers[0]

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax.experiments.pretraining.figures import FIGURES
-from clusterlm_jax.experiments.pretraining.page import compare, write
+from clusterlm_jax.experiments.pretraining.page import compare, start_words, write
+from clusterlm_jax.experiments.pretraining.starts import read_starts
 from clusterlm_jax.experiments.pretraining.tables import TABLES
 from clusterlm_jax.report.claims import SAME
 from clusterlm_jax.report.spec import ReportSpec
-from tests.experiments.pretraining.directories import table, write_starts
+from tests.experiments.pretraining.directories import metric_records, table, write_starts
 
 PAGE_ONLY = ReportSpec(formats=())
 
@@ -45,6 +46,18 @@ def test_one_seed_needs_no_mean(tmp_path):
     workdir = write_starts(tmp_path / "run", seeds=(0,))
     html = write(workdir, PAGE_ONLY).read_text()
     assert "<th>mean</th>" not in html and " ± " not in html
+
+
+def test_the_page_says_where_fine_tuning_began_with_the_untrained_model(tmp_path):
+    starts = read_starts(write_starts(tmp_path / "run", chosen=lambda start, seed: 4 * (start != "task_id")))
+    assert start_words(starts, "task_id").endswith("than the untrained model, which was fine-tuned (seed 0, 1, 2)")
+    assert "untrained" not in start_words(starts, "instruction") + start_words(starts, "none")
+
+
+def test_what_has_not_ended_has_no_epoch_in_the_summary(tmp_path):
+    records = [r for r in metric_records(seeds=(0,)) if r["run"] != "none/finetune" or r["epoch"] <= 8]
+    starts = read_starts(write_starts(tmp_path / "run", records, seeds=(0,)))
+    assert start_words(starts, "none") == "best validation accuracy not run, 0.5 at epoch 6, 0.9 not run"
 
 
 def test_several_runs_side_by_side(reported, tmp_path):

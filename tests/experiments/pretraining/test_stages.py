@@ -45,7 +45,7 @@ FLAGS = (f"--config={ROOT / 'configs' / 'pretraining.py'}", *(f"--config.{k}={v}
 STAGES = "--config.stages=('data', 'train', 'analyse')"
 STATES = 2 * 3 * 3  # seeds, epochs, states of one block
 CLUSTERING = 2 * 8 + 3 * 3  # labels by scores, null labels by scores
-ROWS_OF_A_STATE = 2 * (CLUSTERING + 3) + 2  # on two splits, with shares of variance; hard examples on one
+ROWS_OF_A_STATE = 2 * (CLUSTERING + 3) + 6  # on two splits, with shares of variance; hard examples on one
 ROWS = 1 + (STATES + len(SEEDS)) * ROWS_OF_A_STATE  # header; the bag of symbols is a state, too
 
 
@@ -97,6 +97,7 @@ def test_the_job_leaves_what_it_should(undisturbed):
     assert not list((undisturbed / "hidden").rglob("*.npy"))
     facts = json.loads((undisturbed / "run.json").read_text())
     assert set(facts["phases"]) == set(order)
+    assert facts["phases"]["none/finetune"]["training"]["0"]["instances_per_step"] == 6
     assert facts["model"]["vocabulary"] == 12 + 9 + 2 + 1 + 8  # with the trigger and eight identities
 
 

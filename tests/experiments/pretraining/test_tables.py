@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.experiments.pretraining.page import write
-from clusterlm_jax.experiments.pretraining.starts import STARTS
+from clusterlm_jax.experiments.pretraining.starts import INSTANCES_TO, STARTS, read_starts
+from clusterlm_jax.report.run import measured
 from clusterlm_jax.report.spec import ReportSpec
 from tests.experiments.pretraining.directories import EPOCHS, SEEDS, like_the_paper, metric_records, table, write_starts
 
@@ -55,7 +57,7 @@ def test_epochs_and_accuracies_equal_the_rows(reported):
 
 
 def test_instances_count_the_pretraining_up_to_its_chosen_epoch(reported):
-    """12 instances a step and 50 steps an epoch of fine-tuning; 6 and 20 of pre-training, until epoch 4 or 6."""
+    """12 instances a step (13 were asked for) and 50 steps an epoch; in pre-training 6 and 20, until epoch 4 or 6."""
     rows = {
         row["start"]: row
         for row in table(reported, "table_starts")
@@ -66,6 +68,17 @@ def test_instances_count_the_pretraining_up_to_its_chosen_epoch(reported):
         for seed in SEEDS:
             half = int(np.flatnonzero(accuracies(start, seed) >= 0.5)[0])
             assert float(rows[words][f"seed {seed}"]) == (half * 50 * 12 + before[start]) / 1000
+
+
+def test_a_run_that_does_not_say_its_batches_has_no_number_of_instances(tmp_path):
+    """Breaks when the configured batch size is taken for the real one."""
+    workdir = write_starts(tmp_path / "run", seeds=(0,))
+    facts = json.loads((workdir / "run.json").read_text())
+    for phase in facts["phases"].values():
+        del phase["training"]["0"]["instances_per_step"]
+    (workdir / "run.json").write_text(json.dumps(facts))
+    starts = read_starts(workdir)
+    assert [measured(INSTANCES_TO[0.5], starts, start) for start in STARTS] == [None] * 3
 
 
 def test_differences_are_paired_by_seed(reported):

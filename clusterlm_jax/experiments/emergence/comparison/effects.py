@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clusterlm_jax.analysis.effects import Design, Factor, factors_of
+from clusterlm_jax.analysis.effects import Design, factors_of
 from clusterlm_jax.experiments.emergence.comparison.measures import best_accuracy, best_f1, last_block
 from clusterlm_jax.report.comparison import Point
 from clusterlm_jax.report.drawing import CATEGORIES, add_title
@@ -68,8 +68,9 @@ def _outcomes(point: Point[Run]) -> dict[str, float]:
     return {outcome: float(np.mean(values)) for outcome, values in each.items() if values}
 
 
-def _sorted(design: Design) -> list[Factor]:
-    return design.sorted_by(ACROSS if ACROSS in design.outcomes else list(design.outcomes)[-1])
+def _leading(design: Design) -> str:
+    """The outcome whose largest effect stands first."""
+    return ACROSS if ACROSS in design.outcomes else list(design.outcomes)[-1]
 
 
 def figure_effects(design: Design) -> Figure:
@@ -84,7 +85,7 @@ def figure_effects(design: Design) -> Figure:
         _draw_effects(axis, design, outcome)
     axes[0, 0].set(yticks=range(len(design.factors)), ylim=(len(design.factors) - 0.5, -0.5))
     for axis in axes[:, 0]:
-        axis.set_yticklabels([factor.words for factor in _sorted(design)], fontsize=6.5)
+        axis.set_yticklabels([factor.words for factor in design.sorted_by(_leading(design))], fontsize=6.5)
     for axis in axes[-1]:
         axis.set_xlabel("effect")
     add_title(figure, f"What each setting changes, second level less first, validation, {design.runs} runs")
@@ -97,14 +98,14 @@ def _draw_effects(axis: Axes, design: Design, outcome: str) -> None:
     if (error := design.error(outcome)) is not None:
         axis.axvspan(-2 * error, 2 * error, color=".88", linewidth=0, zorder=0.5)
     axis.axvline(0, color=".4", linewidth=0.8)
-    effects = [design.effect(factor, outcome) for factor in _sorted(design)]
+    effects = [design.effect(factor, outcome) for factor in design.sorted_by(_leading(design))]
     axis.plot(effects, range(len(effects)), "o", color=CATEGORIES[0], markersize=4)
 
 
 def _table(design: Design) -> Table:
     rows = [
         (*map(", ".join, (f.keys, f.low, f.high)), *(design.effect(f, outcome) for outcome in design.outcomes))
-        for f in _sorted(design)
+        for f in design.sorted_by(_leading(design))
     ]
     if design.freedom:
         rows.append(("standard error of an effect", "", "", *map(design.error, design.outcomes)))
@@ -125,8 +126,8 @@ def entries(points: Sequence[Point[Run]]) -> tuple[tuple[FigureEntry, ...], tupl
 def _caption(design: Design) -> str:
     words = (
         "The effect of a setting is the mean of an outcome over the runs at its second level less the mean over those "
-        "at its first. Clusters and neighbours are those of the last epoch. The setting with the largest effect on the "
-        "neighbours of other distributions stands first. "
+        "at its first. Clusters and neighbours are those of the last epoch. The setting with the largest effect stands "
+        f"first, by this outcome: {' '.join(_leading(design).split())}. "
     )
     if design.left_out:
         words += (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 from clusterlm_jax.experiments.emergence.correlation import PERFORMANCES, correlations
 from clusterlm_jax.experiments.emergence.evidence import hard_shares
@@ -13,6 +14,7 @@ from clusterlm_jax.report.tables import NEVER
 from clusterlm_jax.report.words import LABEL_WORDS, LABELS, NULLS, SPACES
 
 PASSED = 0.5
+T = TypeVar("T")
 Measure = Callable[[Run], float]
 
 
@@ -50,7 +52,7 @@ def _variance(run: Run, label: str) -> float:
 
 def _null(run: Run, name: str) -> float:
     block, _ = run.best_block(epoch=run.last)
-    return _present(run.null_values(layer=block, epoch=run.last)[name])
+    return _known(run.null_values(layer=block, epoch=run.last)[name])
 
 
 def _accuracy(run: Run) -> Curve:
@@ -59,18 +61,12 @@ def _accuracy(run: Run) -> Curve:
 
 def best_accuracy(run: Run) -> float:
     """Validation accuracy at the best epoch."""
-    return _present(_accuracy(run).get(run.best_epoch))
+    return _known(_accuracy(run).get(run.best_epoch))
 
 
-def _known(curve: Curve) -> Curve:
-    if not curve:
+def _known(value: T | None) -> T:
+    if value is None or value == {}:
         raise NotRun("there is nothing to read it from")
-    return curve
-
-
-def _present(value: float | None) -> float:
-    if value is None:
-        raise NotRun("there is no such value")
     return value
 
 
@@ -89,9 +85,9 @@ def _f1_measures() -> dict[str, tuple[str, Measure]]:
 
 
 MEASURES: Mapping[str, tuple[str, Measure]] = {
-    "parameters": ("parameters of the model", lambda run: _present(run.facts.get("model", {}).get("parameters"))),
+    "parameters": ("parameters of the model", lambda run: _known(run.facts.get("model", {}).get("parameters"))),
     "best_accuracy": ("best validation accuracy", best_accuracy),
-    "best_epoch": ("best epoch", lambda run: _present(run.best_epoch)),
+    "best_epoch": ("best epoch", lambda run: _known(run.best_epoch)),
     "epoch_above_half": (
         f"first epoch with validation accuracy above {PASSED}",
         lambda run: next((epoch for epoch, value in _accuracy(run).items() if value > PASSED), NEVER),
