@@ -106,7 +106,7 @@ def test_clusters_must_rise_strictly_before_the_accuracy(tmp_path: Path, epoch: 
     finding = evidence.clusters_before_accuracy.measure(run)
     assert finding.seen == seen
     assert f"clusters by task {epoch}" in finding.numbers[0] and "validation accuracy 4" in finding.numbers[0]
-    assert "up to 1 epochs" in finding.numbers[2]
+    assert "up to 1 epoch," in finding.numbers[2]
 
 
 def test_clusters_that_never_rise_do_not_rise_before(tmp_path: Path) -> None:
