@@ -122,11 +122,11 @@ def write(
 
 
 def panels(
-    points: Sequence[Point], title: str, draw: Callable[[Axes, Any], None], handles: Sequence[Line2D], **axis: str
+    points: Sequence[Point], subtitle: str, draw: Callable[[Axes, Any], None], handles: Sequence[Line2D], **axis: str
 ) -> Figure:
     """A panel for every point that has something to show."""
     shown = known(points)
-    figure, axes = drawing.grid(math.ceil(len(shown) / COLUMNS), COLUMNS, title, panel=(2.9, 1.5), gap=0.6)
+    figure, axes = drawing.grid(math.ceil(len(shown) / COLUMNS), COLUMNS, subtitle, panel=(2.9, 1.5), gap=0.6)
     for panel, point in zip(axes.flat, shown, strict=False):
         panel.set_title(point.name, loc="left")
         draw(panel, point.run)

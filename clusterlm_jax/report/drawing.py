@@ -39,7 +39,8 @@ STYLE = {
 }
 # Okabe and Ito's colours, told apart by people with any colour vision; black is left to the final norm.
 CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-MARKERS = "o^sDvP"
+TASKS = (*CATEGORIES, "black", "#999999", "#882255")  # a colour for each of the ten validation tasks
+MARKERS = "o^sDvPX*<>phd8"
 NULL_LINES = {
     "symbols": {"color": ".35", "linestyle": (0, (5, 2))},
     "untrained": {"color": ".35", "linestyle": (0, (5, 1.5, 1, 1.5))},
@@ -55,26 +56,30 @@ SEED_HANDLES = ({"marker": "o", "linestyle": "", "label": "a seed"}, {"label": "
 def grid(
     rows: int,
     columns: int,
-    title: str,
+    subtitle: str = "",
     panel: tuple[float, float] = (1.95, 1.3),
     gap: float = 0.42,
     bottom: float = 0.86,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of equal panels with room for a title above and one shared legend below; lengths in inches."""
-    left, right, top, between_rows = 0.7, 0.15, 0.62, 0.5
+    """A figure of equal panels with room for a subtitle above and one shared legend below; lengths in inches."""
+    left, right, top, between_rows = 0.7, 0.15, 0.6 if subtitle else 0.3, 0.5
     width = left + columns * panel[0] + (columns - 1) * gap + right
     height = top + rows * panel[1] + (rows - 1) * between_rows + bottom
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
     figure.subplots_adjust(wspace=gap / panel[0], hspace=between_rows / panel[1])
-    add_title(figure, title)
+    add_subtitle(figure, subtitle)
     return figure, axes
 
 
-def add_title(figure: Figure, title: str) -> None:
+def add_subtitle(figure: Figure, words: str) -> None:
+    """What a picture that stands alone must say of its data: the split, the reducer, the layer, the seeds.
+
+    Its title is the page's heading, or the caption of the paper it is taken to; the file names it in its metadata.
+    """
     width, height = figure.get_size_inches()
-    figure.suptitle(title, x=0.1 / width, y=1 - 0.1 / height, ha="left", va="top", fontsize=9.5, fontweight="bold")
+    figure.suptitle(words, x=0.1 / width, y=1 - 0.1 / height, ha="left", va="top", fontsize=8, color=".35")
 
 
 def name_panels(axes: np.ndarray, rows: Iterable[str], columns: Iterable[str], below: str = "epoch") -> None:
@@ -233,9 +238,16 @@ def scatter_groups(
         axis.set_pane_color((0.98, 0.98, 0.98))
 
 
-def render(figure: Figure, form: str) -> bytes:
+def mark(number: int) -> dict[str, object]:
+    """A colour and a marker that no other number has."""
+    again, colour = divmod(number, len(TASKS))
+    stars = (again, 1, 0)  # of as many points; once the markers are used up
+    return {"color": TASKS[colour], "marker": MARKERS[again] if again < len(MARKERS) else stars}
+
+
+def render(figure: Figure, form: str, title: str) -> bytes:
     """The file of a figure; without dates, so that the same run gives the same bytes."""
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(form, {})
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, dpi=DOTS_PER_INCH, metadata=dates)
+    figure.savefig(buffer, format=form, dpi=DOTS_PER_INCH, metadata=dates | {"Title": title})
     return buffer.getvalue()

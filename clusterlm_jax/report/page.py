@@ -24,13 +24,8 @@ PAPER = (
     '<a href="https://arxiv.org/abs/2402.12151">Transformer-based Causal Language Models Perform Clustering</a> '
     "(Wu &amp; Varshney)"
 )
-PIXELS_PER_INCH = 120  # on the page: one scale, so that letters are of one size
+PIXELS_PER_INCH = 120  # on the page: one scale, so that letters are of one size, of 8 points in 13 pixels
 TEMPLATES = Path(__file__).parent / "templates"
-NULLS_CAPTION = (
-    " Thin grey lines are null baselines, which hold no task information: the bag of an instruction's symbols without "
-    "a model, the untrained model (its best block), and shuffled labels: instance by instance, or whole distributions "
-    "(mean of the blocks)."
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +129,7 @@ def publish(
     html = environment.get_template("page.html").render(
         page=page,
         figures=shown_figures,
+        formats=spec.formats,
         tables=[_write_table(entry, subject, into / "tables") for entry in tables_],
         claims={ours: [j for j in page.judgements if j.claim.ours is ours] for ours in (False, True)},
         details={name: json.dumps(value, indent=2, sort_keys=True) for name, value in page.details.items()},
@@ -151,7 +147,7 @@ def _write_figure(entry: FigureEntry, heading: str, subject: Any, spec: ReportSp
     except NotRun as reason:
         _replace(directory, entry.name, dict.fromkeys(FORMATS))
         return shown | {"missing": str(reason)}
-    files = {form: drawing.render(drawn, form) for form in {"png", *spec.formats}}
+    files = {form: drawing.render(drawn, form, heading) for form in {"png", *spec.formats}}
     _replace(directory, entry.name, {form: files[form] if form in spec.formats else None for form in FORMATS})
     address = f"data:image/png;base64,{base64.b64encode(files['png']).decode()}"
     return shown | {"picture": address, "pixels": round(drawn.get_figwidth() * PIXELS_PER_INCH)}

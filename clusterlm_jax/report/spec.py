@@ -13,7 +13,7 @@ FORMATS = ("png", "pdf", "svg")
 class ReportSpec:
     """How a run is shown; nothing here changes a number."""
 
-    scatter_epochs: tuple[int, ...] = ()  # empty: the first, two in between, the best and the last with an embedding
+    scatter_epochs: tuple[int, ...] = ()  # empty: first, halfway, best and last with an embedding, and the highest F1
     scatter_layer: str = ""  # empty: the layer with the best validation task F1
     formats: tuple[str, ...] = ("png", "pdf")  # files per figure; the page carries its own pictures anyway
 

@@ -15,7 +15,7 @@ from clusterlm_jax.report.page import FigureEntry, Page, TableEntry, heading, pu
 from clusterlm_jax.report.run import NotRun, Run, measured
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import Table, side_by_side
-from clusterlm_jax.report.words import LABEL_WORDS, LABELS, REDUCERS, SPLIT_WORDS, duration
+from clusterlm_jax.report.words import LABEL_WORDS, LABELS, REDUCERS, SPLIT_WORDS, counted, duration
 
 SIZES = (  # the words, the name in run.json, and what the paper says
     *((f"{name.replace('_', ' ')} instances", name, size) for name, size in paper.SIZES.items()),
@@ -86,7 +86,7 @@ def model_words(run: Run) -> str:
         return "not run"
     return (
         f"{model['parameters']:,} parameters: hidden {model['hidden_dim']}, feed-forward {model['ffn_dim']}, "
-        f"{model['layers']} layers, {model['heads']} heads"
+        f"{counted(model['layers'], 'block')}, {counted(model['heads'], 'head')}"
     )
 
 
@@ -101,8 +101,8 @@ def epochs_words(phases: Mapping[str, Run]) -> str:
 
 def batches_words(run: Run) -> str:
     """What an epoch is, as far as `run.json` says."""
-    words, facts = {"steps_per_epoch": "steps", "instances_per_step": "instances"}, run.facts.get("training", {})
-    return "".join(f" of {facts[name]:,} {unit}" for name, unit in words.items() if name in facts)
+    nouns, facts = {"steps_per_epoch": "step", "instances_per_step": "instance"}, run.facts.get("training", {})
+    return "".join(f" of {counted(facts[name], noun)}" for name, noun in nouns.items() if name in facts)
 
 
 def is_similar(run: Run) -> bool:
@@ -125,8 +125,8 @@ def sizes_entry(note: str, training_of=lambda subject: subject) -> TableEntry:
 
 def clusters_figure(run: Run, labels: Sequence[str] = LABELS) -> Figure:
     """F1 of every layer over training, as figures 2 and 5a: splits by labels."""
-    title, size = f"Clusters over training, F1 (reducer: {REDUCERS[run.reducer]})", (5.85 / len(labels), 1.3)
-    figure, axes = drawing.grid(2, len(labels), title, panel=size, bottom=drawing.ROOM_FOR_NULLS)
+    reducer, size = f"reducer: {REDUCERS[run.reducer]}", (5.85 / len(labels), 1.3)
+    figure, axes = drawing.grid(2, len(labels), reducer, panel=size, bottom=drawing.ROOM_FOR_NULLS)
     for row, split in zip(axes, SPLITS, strict=True):
         for panel, label in zip(row, labels, strict=True):
             drawing.layer_curves(panel, run, split=split, label=label, score="f1")
@@ -143,14 +143,23 @@ def hard_figure(run: Run) -> Figure:
     of = {"split": "training_subset", "label": "task"}
     if not any(run.curve(layer=layer, score=score, **of) for score in panels for layer in run.layers):
         raise NotRun("there are no hard examples, or their clusters have not been looked at")
-    title = f"Hard examples of the training subset (reducer: {REDUCERS[run.reducer]})"
-    figure, axes = drawing.grid(1, 2, title, panel=(2.9, 1.8), gap=0.65)
+    subtitle = f"training subset, reducer: {REDUCERS[run.reducer]}"
+    figure, axes = drawing.grid(1, 2, subtitle, panel=(2.9, 1.8), gap=0.65)
     for panel, (score, title) in zip(axes[0], panels.items(), strict=True):
         drawing.layer_curves(panel, run, score=score, **of)
         panel.set_title(title, loc="left")
         panel.set(xlabel="epoch", ylabel="share of the hard examples")
     drawing.layer_legend(figure, run)
     return figure
+
+
+def hard_entry(title: str, training_of: Callable[[Any], Run] = lambda subject: subject) -> FigureEntry:
+    """`hard_figure` on a page: of the training that `training_of` finds in the page's subject."""
+    caption = (
+        "The share of the hard examples in a cluster (a) with more of their own task than of their original's, (b) the "
+        "reverse. One in a cluster with equal shares of both is counted in neither panel."
+    )
+    return FigureEntry("figure_hard", title, caption, lambda subject: hard_figure(training_of(subject)))
 
 
 def gains(run: Run) -> Finding:

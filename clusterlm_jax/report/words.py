@@ -37,6 +37,11 @@ NULLS = {
 }
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 layer`, `6 layers`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def layer_words(layer: str) -> str:
     return {FINAL_NORM: "final norm", "0": "embedding (0)"}.get(layer, f"layer {layer}")
 

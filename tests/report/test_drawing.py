@@ -165,5 +165,23 @@ def test_points_of_a_space_are_drawn_once_each_by_label() -> None:
 @pytest.mark.parametrize(("form", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_a_figure_is_rendered_to_the_same_bytes_again(form: str, start: bytes) -> None:
     with matplotlib.rc_context(drawing.STYLE):
-        first, again = (drawing.render(drawing.grid(1, 1, "Title")[0], form) for _ in range(2))
+        first, again = (drawing.render(drawing.grid(1, 1)[0], form, "Its heading") for _ in range(2))
     assert first.startswith(start) and first == again
+    assert b"Its heading" in first, "a file that stands alone says what it is"
+
+
+def test_a_subtitle_has_room_of_its_own_only_where_there_is_one() -> None:
+    (with_one, _), (without, _) = drawing.grid(1, 1, "validation"), drawing.grid(1, 1)
+    assert (with_one.get_suptitle(), without.get_suptitle()) == ("validation", "")
+    assert with_one.get_figheight() > without.get_figheight()
+
+
+def test_no_two_numbers_are_marked_alike() -> None:
+    """The data has 50 tasks; the ten of the validation split differ by colour alone."""
+    marks = [drawing.mark(number) for number in range(300)]
+    assert len({tuple(mark.values()) for mark in marks}) == 300
+    assert len({mark["color"] for mark in marks[:10]}) == 10
+    figure = Figure()
+    axes = figure.add_subplot()
+    for mark in marks:
+        axes.scatter([0], [0], **mark)  # each is one that matplotlib knows

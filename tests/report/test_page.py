@@ -73,8 +73,37 @@ def test_figures_and_tables_become_files_and_the_page_needs_none_of_them(tmp_pat
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {"table_values.md", "table_values.csv"}
     sources = re.findall(r'\bsrc="data:image/png;base64,([^"]*)"', html)
     assert len(sources) == 2 and all(base64.b64decode(source).startswith(b"\x89PNG") for source in sources)
-    assert re.findall(r'<img [^>]*width="(\d+)"', html) == ["480", "240"], "one scale: 120 pixels an inch"
-    assert not re.search(r"<script|<link|url\(|@import|\bhref=", html)
+    assert re.findall(r'<img [^>]*\bwidth="(\d+)"', html) == ["480", "240"], "one scale: 120 pixels an inch"
+    assert not re.search(r"<script|<link|url\(|@import", html)
+
+
+def links(html: str) -> list[str]:
+    return re.findall(r'<a href="([^"]*)"', html)
+
+
+def test_pictures_and_tables_link_to_their_files(tmp_path: Path) -> None:
+    html = write(tmp_path, WHOLE, ReportSpec(formats=("pdf", "svg")))
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")}
+    assert set(links(html)) == files and len(files) == 6
+    assert re.findall(r'<a href="([^"]*)"><img', html) == ["figures/figure_line.pdf", "figures/figure_spec.pdf"]
+    assert set(links(write(tmp_path, WHOLE))) == {"tables/table_values.csv", "tables/table_values.md"}
+    assert not links(write(tmp_path, {}, ReportSpec(formats=()))), "what was not run has no files"
+
+
+def test_a_figure_scrolls_in_its_own_box_before_its_letters_are_too_small(tmp_path: Path) -> None:
+    """The smallest letters common to figures, 8 points, keep 10 pixels on any screen."""
+    html = write(tmp_path, WHOLE)
+    boxes = re.findall(r'<div class="wide">.*?<img [^>]*style="min-width: (\d+)px"', html, flags=re.S)
+    assert boxes == [str(4 * 90), str(2 * 90)]
+    assert ".wide { overflow-x: auto; }" in html
+
+
+def test_words_are_explained_once_on_every_page(tmp_path: Path) -> None:
+    words = re.findall(r"<dfn>(.*?)</dfn>", write(tmp_path, {}))
+    assert len(words) == len(set(words))
+    for word in ("Distribution", "Mapping", "Hard example", "Epoch 0", "block", "Reducer", "F1", "ARI", "AMI"):
+        assert word in words
+    assert "Null baseline" in words and "control task" in words
 
 
 def test_a_table_is_shown_to_people_and_given_in_full_to_programs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_the_page_has_the_facts_of_the_training_around_its_own(tmp_path: Path, s
     assert f"<h1>Is it so? The run {seeds.name}</h1>" in html
     assert list(facts(html).items()) == [
         ("Run", f"{seeds.name}, seed 0"),
-        ("Model", "55,360 parameters: hidden 32, feed-forward 64, 3 layers, 8 heads"),
+        ("Model", "55,360 parameters: hidden 32, feed-forward 64, 3 blocks, 8 heads"),
         ("Own", "a fact"),
         ("Wall time by stage", "train 2 min 1 s, analyse 30 s"),
     ]
@@ -124,6 +125,20 @@ def test_the_entry_of_the_sizes_finds_its_training(seeds: Run) -> None:
     entry = training.sizes_entry("A note.", lambda subject: subject["target"])
     assert (entry.name, entry.note) == ("table_2", "A note.")
     assert entry({"target": seeds}) == training.sizes(seeds)
+
+
+def test_one_of_a_kind_is_not_told_in_the_plural(tmp_path: Path) -> None:
+    write_facts(tmp_path)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    facts["model"] |= {"layers": 1, "heads": 1}
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    assert training.model_words(read_main(tmp_path)).endswith(", 1 block, 1 head")
+
+
+def test_the_entry_of_the_hard_examples_finds_its_training(seeds: Run) -> None:
+    entry = training.hard_entry("A title", lambda subject: subject["target"])
+    assert (entry.name, entry.title) == ("figure_hard", "A title")
+    assert len(entry({"target": seeds}).axes) == 2
 
 
 def test_clusters_are_drawn_by_split_and_label(seeds: Run) -> None:

@@ -20,6 +20,11 @@ def test_a_duration_is_told_in_its_two_largest_units(seconds: float, said: str) 
     assert words.duration(seconds) == said
 
 
+@pytest.mark.parametrize(("number", "said"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (8800, "8,800 layers")])
+def test_what_is_counted_agrees_with_its_number(number: int, said: str) -> None:
+    assert words.counted(number, "layer") == said
+
+
 def test_only_the_first_letter_is_made_large() -> None:
     assert words.capitalised("task F1 and kNN") == "Task F1 and kNN"
     assert words.capitalised("") == ""

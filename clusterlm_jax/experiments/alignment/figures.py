@@ -34,7 +34,7 @@ FINE_TUNING = {"(a) source tasks, updated outputs": "validation_accuracy", "(b) 
 )
 def figure_table_11(methods: Methods) -> Figure:
     methods.require()
-    figure, axes = drawing.grid(1, 2, "Four methods to update the source tasks", panel=(3.0, 1.9), gap=0.7)
+    figure, axes = drawing.grid(1, 2, "validation", panel=(3.0, 1.9), gap=0.7)
     for panel, metric in zip(axes[0], BOTH, strict=True):
         draw_four(panel, methods, metric)
     axes[0, 0].set_ylim(-0.03, 1.05)
@@ -70,7 +70,7 @@ def four_handles() -> list[Line2D]:
 def figure_fine_tuning(methods: Methods) -> Figure:
     if not any(methods.phases[phase].metrics for phase in FINE_TUNINGS):
         raise NotRun("no fine-tuning has begun")
-    figure, axes = drawing.grid(1, 2, "Fine-tuning on updated source tasks, validation", panel=(3.0, 1.9), gap=0.6)
+    figure, axes = drawing.grid(1, 2, "validation", panel=(3.0, 1.9), gap=0.6)
     for panel, (title, metric) in zip(axes[0], FINE_TUNING.items(), strict=True):
         for phase, kind in zip(FINE_TUNINGS, FOUR, strict=False):
             drawing.metric_curves(panel, methods.phases[phase], metric, color=COLORS[kind])
@@ -96,7 +96,7 @@ def figure_fine_tuning(methods: Methods) -> Figure:
 def figure_tasks(methods: Methods) -> Figure:
     methods.require()
     size, seeds = (3.0, 1.0), methods.each_seed
-    figure, axes = drawing.grid(len(seeds), len(LEARNT), "Instances switched on, by validation task", size, gap=0.45)
+    figure, axes = drawing.grid(len(seeds), len(LEARNT), "validation", size, gap=0.45)
     for row, member in zip(axes, seeds, strict=True):
         for panel, kind in zip(row, LEARNT, strict=True):
             _task_bars(panel, [task for task in member.tasks if task["run"] == methods.four[kind]])
@@ -127,7 +127,7 @@ def _task_bars(panel: Axes, tasks: Sequence[dict]) -> None:
 )
 def figure_examples(methods: Methods) -> Figure:
     methods.require()
-    figure, panels = _of_switches("Switches by the examples of each other task", "examples of each other task")
+    figure, panels = _of_switches("examples of each other task")
     for metric, panel in panels.items():
         for kind, beside in zip(LEARNT, (-0.1, 0.1), strict=True):
             look = {"width": 0.08, "markersize": 3.5, "alpha": 0.6, "color": COLORS[kind]}
@@ -149,7 +149,7 @@ def figure_examples(methods: Methods) -> Figure:
 )
 def figure_layers(methods: Methods) -> Figure:
     methods.require()
-    figure, panels = _of_switches("Switches on the states of each layer", "layer")
+    figure, panels = _of_switches("layer")
     for metric, panel in panels.items():
         for kind in LEARNT:
             values = [methods.values(methods.at_layer(kind, layer), metric) for layer in methods.layers]
@@ -165,9 +165,9 @@ def figure_layers(methods: Methods) -> Figure:
 FIGURES = (figure_table_11, figure_fine_tuning, figure_tasks, figure_examples, figure_layers)
 
 
-def _of_switches(title: str, below: str) -> tuple[Figure, dict[str, Axes]]:
+def _of_switches(below: str) -> tuple[Figure, dict[str, Axes]]:
     """A panel for each metric of a switch: its own two kinds of mistakes, and the drop."""
-    figure, axes = drawing.grid(1, len(OF_SWITCHES), title, gap=0.6)
+    figure, axes = drawing.grid(1, len(OF_SWITCHES), "validation", gap=0.6)
     panels = dict(zip(OF_SWITCHES, axes[0], strict=True))
     for metric, panel in panels.items():
         panel.set(xlabel=below, ylabel=METRICS[metric])

@@ -10,7 +10,7 @@ from typing import Any
 from clusterlm_jax.records import FINAL_NORM, layer_names
 from clusterlm_jax.report.reading import mean_run, name_of, read_phases
 from clusterlm_jax.report.run import NotRun, Run
-from clusterlm_jax.report.words import layer_words
+from clusterlm_jax.report.words import counted, layer_words
 from clusterlm_jax.training.spec import KMEANS, KMEANS_RUNS, LINEAR, MEAN, MLP, variant
 from clusterlm_jax.workdir import read_jsonl
 
@@ -45,7 +45,7 @@ def method_words(run: str) -> str:
     if not variation:
         return WORDS[kind]
     if name == "examples":
-        return f"{WORDS[kind]}, {value} example{'s' if value != '1' else ''} of each other task"
+        return f"{WORDS[kind]}, {counted(int(value), 'example')} of each other task"
     if name == "layer":
         return f"{WORDS[kind]}, {layer_words(value)}"
     return f"{WORDS[kind]}, with as many clusters as {name.replace('_', '-')}s"

@@ -17,7 +17,7 @@ from clusterlm_jax.report.page import PAPER, figure, table
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import Table, over_seeds, shown
 from clusterlm_jax.report.training import epochs_words, publish_training
-from clusterlm_jax.report.words import layer_words
+from clusterlm_jax.report.words import counted, layer_words
 
 QUESTION = "Can a few tasks change their outputs while the others stay?"
 INTRODUCTION = (
@@ -68,8 +68,8 @@ def _mistakes(methods: Methods) -> str:
         f"and {methods.value(methods.four[kind], 'false_alarms'):.1%} of the others"
         for kind in LEARNT
     )
-    number = methods.examples[0]
-    return f"With {number} example{'s' if number > 1 else ''} of each other task, {'; '.join(words)} (validation)."
+    examples = counted(methods.examples[0], "example")
+    return f"With {examples} of each other task, {'; '.join(words)} (validation)."
 
 
 def _best_layers(methods: Methods) -> str:
@@ -102,7 +102,7 @@ def _progress(methods: Methods) -> str:
     "Accuracy that the other validation tasks lose; below 0 they gain.",
 )
 def compared_drops(points: Sequence[Point[Methods]]) -> Figure:
-    return panels(points, "Four methods to update the source tasks", draw_four, four_handles())
+    return panels(points, "validation", draw_four, four_handles())
 
 
 @table("table_11", "Table 11", "Of several seeds the mean and the sample standard deviation.")

@@ -14,7 +14,7 @@ from clusterlm_jax.experiments.emergence.correlation import correlations
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report.claims import CLEAR, HIGH, MARGIN, Claim, Finding, claim
 from clusterlm_jax.report.paper import BEST_EPOCH, STRONG
-from clusterlm_jax.report.run import Curve, NotRun, Run
+from clusterlm_jax.report.run import Curve, NotRun, Run, measured
 from clusterlm_jax.report.tables import NEVER, shown
 from clusterlm_jax.report.training import ends, gains, series
 from clusterlm_jax.report.words import INPUT_REMOVED, LABEL_WORDS, SPLIT_WORDS
@@ -31,23 +31,19 @@ ABOVE_BASE = f"{MARGIN} above layer 0, on both splits"
 )
 def improves(run: Run) -> Finding:
     finding = gains(run)
-    return Finding(finding.seen, (*finding.numbers, *_variance_sentences(run)))
+    return Finding(finding.seen, (*finding.numbers, *filter(None, [measured(_variance, run)])))
 
 
-def _variance_sentences(run: Run) -> list[str]:
+def _variance(run: Run) -> str:
     """What KMeans follows, the largest differences: the share of variance by input symbol and by task."""
-    sentences = []
-    for name in ("best", "last"):
-        epoch = run.moments[name]
-        shares = {
-            label: [run.curve(layer=layer, label=label, score="variance_share").get(epoch) for layer in run.blocks]
-            for label in ("input", "task")
-        }
-        if (name == "best" and epoch == run.last) or any(None in values for values in shares.values()):
-            continue
-        words = "; ".join(f"{LABEL_WORDS[label]} {series(values)}" for label, values in shares.items())
-        sentences.append(f"Variance explained at the {name} epoch ({epoch}), validation, block by block: {words}.")
-    return sentences
+    shares = {
+        label: [
+            run.mean(label=label, layers=(block,), epochs=(run.last,), score="variance_share") for block in run.blocks
+        ]
+        for label in ("input", "task")
+    }
+    words = "; ".join(f"{LABEL_WORDS[label]} {series(values)}" for label, values in shares.items())
+    return f"Variance explained at the last epoch ({run.last}), validation, block by block: {words}."
 
 
 saturates = claim(

@@ -10,7 +10,7 @@ from clusterlm_jax.report.claims import CLEAR, MARGIN, Finding, claim
 from clusterlm_jax.report.run import NotRun, Run, measured
 from clusterlm_jax.report.tables import NEVER, Spread, shown
 from clusterlm_jax.report.training import ends, is_similar, series
-from clusterlm_jax.report.words import LABEL_WORDS, LABELS, NULLS, SPACES, SPLIT_WORDS
+from clusterlm_jax.report.words import LABEL_WORDS, LABELS, NULLS, SPACES, SPLIT_WORDS, counted
 
 MAJORITY = 0.5
 HARD_KINDS = {"hard_leaving": "left their original's expression", "hard_matching": "still match it"}
@@ -43,8 +43,8 @@ def hard_examples(run: Run) -> Finding:
     layer, own, original = hard_shares(run)
     f1 = run.mean(split="training_subset", layers=(layer,), epochs=(run.last,), score="f1")
     number = (
-        f"Training subset, with {hard} hard tasks, epoch {run.last}, layer {layer} (task F1 {f1:.2f}): of the hard "
-        f"examples {own:.0%} sit with their own task, {original:.0%} with their original's, "
+        f"Training subset, with {counted(hard, 'hard task')}, epoch {run.last}, layer {layer} (task F1 {f1:.2f}): of "
+        f"the hard examples {own:.0%} sit with their own task, {original:.0%} with their original's, "
         f"{abs(1 - own - original):.0%} with neither."
     )
     of_kinds = []
@@ -145,7 +145,9 @@ def nested(run: Run) -> Finding:
     )
     null = max(_nulls_at_last(run, "tree_f1").values())
     inside = all(clusters[coarse] < clusters[fine] for coarse, fine in itertools.pairwise(LABELS))
-    words = ", ".join(f"{LABEL_WORDS[label]} {f1[label]:.2f} at {clusters[label]:.0f} clusters" for label in f1)
+    words = ", ".join(
+        f"{LABEL_WORDS[label]} {f1[label]:.2f} at {counted(round(clusters[label]), 'cluster')}" for label in f1
+    )
     number = (
         f"Best F1 over all cuts, validation, epoch {run.last}, layer {run.top}: {words}; "
         f"the highest null by task {null:.2f}."
@@ -171,8 +173,8 @@ def clusters_before_accuracy(run: Run) -> Finding:
     numbers = (
         f"Epoch of half the rise, validation, best block: {curves}.",
         f"Clusters by task in each space: {spaces}.",
-        f"Two analyses are up to {spacing(run)} epochs apart, so clusters may have come up to {spacing(run) - 1} "
-        "epochs earlier; the accuracy is known at every epoch.",
+        f"Two analyses are up to {counted(spacing(run), 'epoch')} apart, so clusters may have come up to "
+        f"{counted(spacing(run) - 1, 'epoch')} earlier; the accuracy is known at every epoch.",
     )
     return Finding(halves["task"] < halves["accuracy"], numbers)
 

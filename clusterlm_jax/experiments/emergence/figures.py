@@ -9,7 +9,7 @@ from clusterlm_jax.experiments.emergence import own_figures
 from clusterlm_jax.experiments.emergence.correlation import correlation_deviations, correlations
 from clusterlm_jax.records import FINAL_NORM
 from clusterlm_jax.report import drawing, paper
-from clusterlm_jax.report.page import NULLS_CAPTION, FigureEntry, figure
+from clusterlm_jax.report.page import FigureEntry, figure
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.training import clusters_figure, is_similar
 from clusterlm_jax.report.words import LABEL_WORDS, LABELS, REDUCERS, SCORE_WORDS, SPLIT_WORDS, layer_words
@@ -33,7 +33,7 @@ def heading(entry: FigureEntry, run: Run) -> str:
     "figure_2",
     "clusters over training",
     "Look at the first column (the paper: it rises with training and with the layer), and at whether the curves "
-    "still rise right of the dashed line. The input symbol alone is layer 0." + NULLS_CAPTION,
+    "still rise right of the dashed line. The input symbol alone is layer 0.",
     number="2",
 )
 def figure_2(run: Run) -> Figure:
@@ -55,7 +55,7 @@ def figure_3(run: Run) -> Figure:
     )
     if not any(run.metrics.get(name) for name, _, _ in panels):
         raise NotRun("there are no metrics of any epoch")
-    figure, axes = drawing.grid(1, 3, "Learning curves", gap=0.65)
+    figure, axes = drawing.grid(1, 3, gap=0.65)
     for panel, (name, title, unit) in zip(axes[0], panels, strict=True):
         panel.set_title(title, loc="left")
         if not run.metrics.get(name):
@@ -94,8 +94,8 @@ def figure_4(run: Run) -> Figure:
     )
     if not any(run.curve(layer=layer, label=label, score=score) for score, label, *_ in panels for layer in run.layers):
         raise NotRun("the nearest neighbours have not been analysed")
-    title = "Nearest training neighbours of unseen instances (raw states)"
-    figure, axes = drawing.grid(1, 2, title, panel=(2.9, 1.8), gap=0.65, bottom=drawing.ROOM_FOR_NULLS)
+    size, room = (2.9, 1.8), drawing.ROOM_FOR_NULLS
+    figure, axes = drawing.grid(1, 2, "validation, raw states", panel=size, gap=0.65, bottom=room)
     for panel, (score, label, title, unit) in zip(axes[0], panels, strict=True):
         drawing.layer_curves(panel, run, label=label, score=score)
         panel.set_title(title, loc="left")
@@ -106,8 +106,8 @@ def figure_4(run: Run) -> Figure:
 
 def _all_scores(run: Run, split: str) -> Figure:
     """Every score of every layer over training, of one split: scores by labels."""
-    title = f"Clusters over training, {SPLIT_WORDS[split]} (reducer: {REDUCERS[run.reducer]})"
-    figure, axes = drawing.grid(3, 3, title, bottom=drawing.ROOM_FOR_NULLS)
+    subtitle = f"{SPLIT_WORDS[split]}, reducer: {REDUCERS[run.reducer]}"
+    figure, axes = drawing.grid(3, 3, subtitle, bottom=drawing.ROOM_FOR_NULLS)
     for row, score in zip(axes, SCORE_WORDS, strict=True):
         for panel, label in zip(row, LABELS, strict=True):
             drawing.layer_curves(panel, run, split=split, label=label, score=score)
@@ -119,8 +119,7 @@ def _all_scores(run: Run, split: str) -> Figure:
 @figure(
     "figure_6a",
     "all scores, training subset",
-    "F1, ARI and AMI of the same clusters. The training subset holds the hard examples and the instructions they "
-    "were made from.",
+    "F1, ARI and AMI of the same clusters.",
     number="6a",
 )
 def figure_6a(run: Run) -> Figure:
@@ -141,9 +140,7 @@ def figure_6b(run: Run) -> Figure:
 )
 def figure_15(run: Run) -> Figure:
     rows, deviations = correlations(run), correlation_deviations(run)
-    figure, axes = drawing.grid(
-        1, 1, f"Task performance and task clusters, validation ({REDUCERS[run.reducer]})", panel=(5.5, 2.7)
-    )
+    figure, axes = drawing.grid(1, 1, f"validation, reducer: {REDUCERS[run.reducer]}", panel=(5.5, 2.7))
     panel, colours = axes[0, 0], dict(zip(SCORE_WORDS, drawing.CATEGORIES, strict=False))
     styles = {"accuracy": {"linestyle": "-", "marker": "o"}, "loss": {"linestyle": "--", "marker": "s"}}
     for (performance, score), values in rows.items():

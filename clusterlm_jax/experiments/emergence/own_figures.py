@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 from clusterlm_jax.experiments.emergence.timing import TIMED, half_rise, scored_spaces, timed_curves, way_of
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report import drawing
-from clusterlm_jax.report.page import NULLS_CAPTION, figure
+from clusterlm_jax.report.page import figure
 from clusterlm_jax.report.run import Curve, NotRun, Run
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import NEVER
-from clusterlm_jax.report.training import hard_figure
+from clusterlm_jax.report.training import hard_entry
 from clusterlm_jax.report.words import LABEL_WORDS, SHORT_REDUCERS, SPACES, SPLIT_WORDS, layer_words
 
 INSTRUMENTS = (
@@ -45,16 +45,12 @@ LEGEND_LIMIT = 24  # more tasks than this cannot be told apart by a legend
     "(a) is the paper's measure; the others are not told how many tasks there are. (b) to (d): the share of an "
     "instance's ten nearest training instances with its task, when its own distribution is left out. (e): a linear "
     "probe for the task, tested on distributions it never saw. (f) to (h): clusters and distances by task; (f) knows "
-    "how many tasks each input symbol has. Look at whether a curve leaves its grey lines; those of the probe are the "
-    "control task and the "
-    "untrained model." + NULLS_CAPTION,
+    "how many tasks each input symbol has. Look at whether a curve leaves its grey lines.",
 )
 def figure_instruments(run: Run) -> Figure:
     if not any(run.curve(layer=layer, score=score) for score, _ in INSTRUMENTS[1:] for layer in run.layers):
         raise NotRun("no instrument has been used")
-    figure, axes = drawing.grid(
-        2, 4, "The task across instruction distributions, validation", bottom=drawing.ROOM_FOR_NULLS
-    )
+    figure, axes = drawing.grid(2, 4, "validation; (b) to (h): raw states", bottom=drawing.ROOM_FOR_NULLS)
     figure.subplots_adjust(hspace=0.75)
     for panel, (score, title) in zip(axes.flat, INSTRUMENTS, strict=True):
         drawing.layer_curves(panel, run, score=score)
@@ -69,17 +65,15 @@ def figure_instruments(run: Run) -> Figure:
     "figure_spaces",
     "With t-SNE, without, and without the input symbol",
     'The paper reduces "optionally, if it benefits"; every other figure here shows one reducer, the better by '
-    "validation "
-    "task F1 of this run. The last column takes from each state the mean state of its input symbol over the training "
-    "set: clusters by task that show there alone lie beneath the input symbol.",
+    "validation task F1 of this run. The last column takes from each state the mean state of its input symbol over the "
+    "training set: clusters by task that show there alone lie beneath the input symbol.",
 )
 def figure_spaces(run: Run) -> Figure:
     present = [space for space in SPACES if any(key.reducer == space for key in run.curves)]
     if len(present) < 2:
         raise NotRun("only one space has been scored")
-    figure, axes = drawing.grid(
-        2, len(present), "Task clusters in each space, F1", panel=(2.6, 1.4), bottom=drawing.ROOM_FOR_NULLS
-    )
+    size, room = (2.6, 1.4), drawing.ROOM_FOR_NULLS
+    figure, axes = drawing.grid(2, len(present), "clusters by task", panel=size, bottom=room)
     for row, split in zip(axes, SPLITS, strict=True):
         for panel, space in zip(row, present, strict=True):
             drawing.layer_curves(panel, run, split=split, reducer=space, score="f1")
@@ -89,14 +83,7 @@ def figure_spaces(run: Run) -> Figure:
     return figure
 
 
-@figure(
-    "figure_hard",
-    "Hard examples: with their own task or with their original's?",
-    "A hard example differs from its original by one symbol of the instruction, yet has another task. An example in "
-    "a cluster that holds equal shares of both tasks is counted in neither panel.",
-)
-def figure_hard(run: Run) -> Figure:
-    return hard_figure(run)
+figure_hard = hard_entry("Hard examples: with their own task or with their original's?")
 
 
 @figure(
@@ -109,11 +96,10 @@ def figure_variance(run: Run) -> Figure:
     score = "variance_share"
     if not any(run.curve(layer=layer, label=label, score=score) for label in VARIANCE_LABELS for layer in run.layers):
         raise NotRun("the shares of variance have not been computed")
-    figure, axes = drawing.grid(2, 3, "Variance of the hidden states explained by each label, validation (raw states)")
-    for panel, label in zip(axes.flat, VARIANCE_LABELS, strict=True):
-        drawing.layer_curves(panel, run, label=label, score=score)
+    figure, axes = drawing.grid(2, 3, "validation, raw states")
     drawing.name_panels(axes, ["share of variance"] * 2, [""] * 3)
     for panel, label in zip(axes.flat, VARIANCE_LABELS, strict=True):
+        drawing.layer_curves(panel, run, label=label, score=score)
         panel.set_title(f"by {LABEL_WORDS[label]}", loc="left")
     drawing.layer_legend(figure, run)
     return figure
@@ -132,7 +118,7 @@ def figure_timing(run: Run) -> Figure:
     if not spaces:
         raise NotRun("fewer than two epochs have been analysed")
     seeds = f", mean of {len(run.seeds)} seeds" if run.members else ""
-    figure, axes = drawing.grid(1, len(spaces), f"What rises first, validation{seeds}", panel=(2.6, 2.0))
+    figure, axes = drawing.grid(1, len(spaces), f"validation{seeds}", panel=(2.6, 2.0))
     for panel, space in zip(axes[0], spaces, strict=True):
         _draw_rises(panel, timed_curves(run, space))
         panel.set_title(SPACES[space], loc="left")
@@ -167,8 +153,8 @@ def _draw_rises(panel: Axes, curves: dict[str, Curve]) -> None:
     "figure_scatter",
     "Clusters in sight",
     "The hidden states of the validation instances in their three t-SNE dimensions, coloured by task. Where one "
-    "colour falls into several clouds, the states are grouped by something finer than the task. Of several seeds, "
-    "the first is shown.",
+    "colour and marker falls into several clouds, the states are grouped by something finer than the task. The epoch "
+    "with the highest F1 of this layer is among those shown. Of several seeds, the first is shown.",
     with_spec=True,
 )
 def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
@@ -177,24 +163,22 @@ def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
     run = run.each_seed[0]
     layer = spec.scatter_layer or _scatter_layer(run)
     paths = run.embeddings.get(layer, {})
-    epochs = _scatter_epochs(run, spec, tuple(paths))
+    f1 = run.curve(layer=layer, reducer="tsne", score="f1")
+    epochs = _scatter_epochs(run, spec, tuple(paths), f1)
     if not epochs:
         raise NotRun(f"there are no t-SNE coordinates of the validation split at layer {layer}")
     width, height = PANEL * len(epochs) + 0.2, PANEL + 0.8
     figure = Figure(figsize=(width, height))
-    drawing.add_title(figure, f"t-SNE space of the validation states, {layer_words(layer)}, by task{seed}")
-    marks: dict[int, dict[str, str]] = {}  # a colour for each task and, once the colours are used up, another marker
+    drawing.add_subtitle(figure, f"validation, {layer_words(layer)}, by task{seed}")
+    marks: dict[int, dict[str, object]] = {}
     for place, epoch in enumerate(epochs):
         axes = figure.add_axes((place / len(epochs), 0.28 / height, 1 / len(epochs), PANEL / height), projection="3d")
         with np.load(paths[epoch]) as embedding:
             coordinates_N3, task_N = embedding["coordinates_N3"], embedding["task"]
-        for number, task in enumerate(np.unique(task_N).tolist()):
-            again, colour = divmod(number, len(drawing.CATEGORIES))
-            marks[task] = {"color": drawing.CATEGORIES[colour], "marker": drawing.MARKERS[again % len(drawing.MARKERS)]}
+        marks |= {task: drawing.mark(number) for number, task in enumerate(np.unique(task_N).tolist())}
         drawing.scatter_groups(axes, coordinates_N3, task_N, marks.__getitem__, zoom=0.87, s=7, alpha=0.85)
-        score = run.curve(layer=layer, reducer="tsne", score="f1").get(epoch)
         best = " (best)" if epoch == run.best_epoch else ""
-        axes.set_title(f"epoch {epoch}{best}" + ("" if score is None else f", F1 {score:.2f}"), y=1.0)
+        axes.set_title(f"epoch {epoch}{best}" + (f", F1 {f1[epoch]:.2f}" if epoch in f1 else ""), y=1.0)
     if len(marks) <= LEGEND_LIMIT:
         points = {"linestyle": "", "markersize": 4}
         drawing.legend(figure, [Line2D([], [], label=f"task {task}", **points, **mark) for task, mark in marks.items()])
@@ -218,12 +202,13 @@ def best_layer(run: Run) -> str:
     return max(run.indices, key=lambda layer: run.mean(layers=(layer,), epochs=late, score="f1"))
 
 
-def _scatter_epochs(run: Run, spec: ReportSpec, available: Sequence[int]) -> tuple[int, ...]:
-    """Those asked for that are there; by default the first, two on the way to the best, the best and the last."""
+def _scatter_epochs(run: Run, spec: ReportSpec, available: Sequence[int], f1: Curve) -> tuple[int, ...]:
+    """Those asked for that are there; by default the first, one halfway to the best, the best, the last, the peak."""
     if spec.scatter_epochs or not available:
         return tuple(epoch for epoch in sorted(set(spec.scatter_epochs)) if epoch in available)
     first, last = available[0], available[-1]
     best = max((epoch for epoch in available if epoch <= (run.best_epoch or 0)), default=first)
     end = best if best > first else last
-    wanted = (first, first + (end - first) / 3, first + 2 * (end - first) / 3, best, last)
+    peak = max(available, key=lambda epoch: f1.get(epoch, -1.0))  # of equal ones the earliest
+    wanted = (first, (first + end) / 2, best, last, peak)
     return tuple(sorted({min(available, key=lambda epoch: abs(epoch - target)) for target in wanted}))

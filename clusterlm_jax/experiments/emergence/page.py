@@ -16,15 +16,12 @@ from clusterlm_jax.report.reading import read_main
 from clusterlm_jax.report.run import NotRun, Run, measured
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.training import batches_words, publish_training
-from clusterlm_jax.report.words import NULLS, REDUCERS, SPLIT_WORDS, layer_words
+from clusterlm_jax.report.words import NULLS, REDUCERS, SPLIT_WORDS, counted, layer_words
 
 INTRODUCTION = (
     "A GPT-2 was trained from scratch on synthetic instructions. The hidden states of the input token (the last "
     f"before the output) were clustered at every layer over the whole training, as in {PAPER}. "
-    "This page compares our numbers with that paper's claims. <em>Validation</em> holds "
-    "instructions that no training sees. <em>F1</em> compares clusters with labels: 1 is a perfect match. A "
-    "<em>task</em> is what is to be done, a <em>distribution</em> is one way to word it (a regular expression), a "
-    "<em>mapping</em> is an input with its output."
+    "This page compares our numbers with that paper's claims."
 )
 
 
@@ -69,8 +66,9 @@ def _what_was_run(run: Run) -> str:
         f"seeds {', '.join(map(str, run.seeds))}; every number is their mean" if run.members else f"seed {run.seeds[0]}"
     )
     return (
-        f"A GPT-2 with {model['layers']} blocks of width {model['hidden_dim']} ({model['parameters']:,} parameters) "
-        f"was trained on {tasks} tasks for {run.trained} of {run.whole} epochs ({seeds})."
+        f"A GPT-2 with {counted(model['layers'], 'block')} of width {model['hidden_dim']} ({model['parameters']:,} "
+        f"parameters) was trained on {counted(tasks, 'task')} for {run.trained} of {counted(run.whole, 'epoch')} "
+        f"({seeds})."
     )
 
 
@@ -126,7 +124,8 @@ def _trained_words(run: Run) -> str:
         for seed, member in zip(run.seeds, run.each_seed, strict=True)
         if (accuracy := member.metrics.get("validation_accuracy", {}).get(member.best_epoch)) is not None
     )
-    return f"{run.trained} epochs{batches_words(run)}; best validation accuracy {accuracies or 'not run'}"
+    trained = f"{counted(run.trained, 'epoch')}{batches_words(run)}"
+    return f"{trained}; best validation accuracy {accuracies or 'not run'}"
 
 
 def _clusters_words(run: Run, split: str) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from clusterlm_jax.experiments.emergence.comparison.measures import MEASURES, summary
-from clusterlm_jax.experiments.emergence.correlation import correlations
 from clusterlm_jax.experiments.emergence.own_figures import best_layer
 from clusterlm_jax.experiments.emergence.timing import TIMED, half_rise, scored_spaces, timed_curves, way_of
 from clusterlm_jax.records import SPLITS
@@ -144,19 +143,6 @@ def _instruments(run: Run) -> Table:
 
 
 @table(
-    "table_correlation",
-    "Correlation of performance and task clusters (figure 15)",
-    "Pearson r over the analysed epochs, validation, by layer.",
-)
-def _correlation(run: Run) -> Table:
-    rows = (
-        ((performance, SCORE_WORDS[score]), [values.get(layer) for layer in run.layers])
-        for (performance, score), values in correlations(run).items()
-    )
-    return side_by_side(("task performance", "clusters"), map(layer_words, run.layers), rows)
-
-
-@table(
     "table_nulls",
     "Task clusters and the null baselines",
     "At the last epoch, the block with the best task F1, and what is scored there without task information. Labels are "
@@ -224,7 +210,6 @@ TABLES = (
     _scores,
     _definitions,
     _instruments,
-    _correlation,
     _nulls,
     _timing,
     _seeds,

@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 
 from clusterlm_jax.experiments.pretraining.starts import EPOCHS_TO, INSTRUCTION, STARTS, TASK_ID, Starts
 from clusterlm_jax.report import drawing
-from clusterlm_jax.report.page import NULLS_CAPTION, figure
-from clusterlm_jax.report.training import clusters_figure, hard_figure
+from clusterlm_jax.report.page import figure
+from clusterlm_jax.report.training import clusters_figure, hard_entry
 
 LINES = dict(zip(STARTS, drawing.CATEGORIES, strict=False))
 SPLITS = {"training (accuracy: its subset)": drawing.CATEGORIES[3], "validation": drawing.CATEGORIES[4]}
@@ -22,7 +22,7 @@ NATS = "nats per token"
     "Clusters at the trigger over task-ID pre-training",
     "One point for each instruction, read at the trigger, before the task identity is given and before any mapping is "
     "seen; layer 0 is the trigger alone, the same for all. The paper: task-specific clusters evolve during the "
-    "pre-training." + NULLS_CAPTION,
+    "pre-training.",
     number="5a",
 )
 def figure_5a(starts: Starts) -> Figure:
@@ -38,7 +38,7 @@ def figure_5a(starts: Starts) -> Figure:
 )
 def figure_5b(starts: Starts) -> Figure:
     starts.require("fine-tuning")
-    figure, axes = drawing.grid(1, 1, "Fine-tuning from three starts, validation", panel=(5.5, 2.7))
+    figure, axes = drawing.grid(1, 1, "validation", panel=(5.5, 2.7))
     draw_accuracies(axes[0, 0], starts)
     axes[0, 0].set(xlabel="epoch of fine-tuning", ylabel="task accuracy")
     drawing.legend(figure, start_handles(starts))
@@ -48,13 +48,12 @@ def figure_5b(starts: Starts) -> Figure:
 @figure(
     "figure_pretraining",
     "Learning curves of pre-training",
-    "Validation has instructions that no training sees. Losses are those of causal language modelling over whole "
-    "sequences, the training's with dropout. Fine-tuning begins with the best epoch by task-ID accuracy in (a, b), by "
-    "validation loss in (c).",
+    "Losses are those of causal language modelling over whole sequences, the training's with dropout. Fine-tuning "
+    "begins with the best epoch by task-ID accuracy in (a, b), by validation loss in (c).",
 )
 def figure_pretraining(starts: Starts) -> Figure:
     starts.require("pre-training")
-    figure, axes = drawing.grid(1, 3, "Pre-training", gap=0.65)
+    figure, axes = drawing.grid(1, 3, gap=0.65)
     panels = (
         ("(a) task-ID accuracy", TASK_ID, ("training_subset_accuracy", "validation_accuracy"), "share correct"),
         ("(b) loss with task IDs", TASK_ID, LOSSES, NATS),
@@ -83,7 +82,7 @@ def figure_pretraining(starts: Starts) -> Figure:
 )
 def figure_fine_tuning(starts: Starts) -> Figure:
     starts.require("fine-tuning")
-    figure, axes = drawing.grid(1, 3, "Fine-tuning from three starts", gap=0.65)
+    figure, axes = drawing.grid(1, 3, gap=0.65)
     panels = (
         ("training_loss", "(a) training loss", NATS),
         ("validation_loss", "(b) validation loss", "nats per output token"),
@@ -97,15 +96,7 @@ def figure_fine_tuning(starts: Starts) -> Figure:
     return figure
 
 
-@figure(
-    "figure_hard",
-    "Hard examples over task-ID pre-training",
-    "A hard example differs from its original in one symbol and has an identity of its own. (a): the share of hard "
-    "examples in a cluster with more of their own task than of their original's. (b): the reverse.",
-)
-def figure_hard(starts: Starts) -> Figure:
-    return hard_figure(starts.clusters)
-
+figure_hard = hard_entry("Hard examples over task-ID pre-training", lambda starts: starts.clusters)
 
 FIGURES = (figure_5a, figure_5b, figure_pretraining, figure_fine_tuning, figure_hard)
 

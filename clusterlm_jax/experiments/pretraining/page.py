@@ -84,8 +84,8 @@ def _progress(starts: Starts) -> str:
     "accuracies whose epochs the table gives.",
 )
 def compared_5b(points: Sequence[Point[Starts]]) -> Figure:
-    title, axis = "Fine-tuning from three starts, validation", {"xlabel": "epoch of fine-tuning"}
-    return panels(points, title, draw_accuracies, start_handles(known(points)[0].run), **axis, ylabel="task accuracy")
+    handles, axis = start_handles(known(points)[0].run), {"xlabel": "epoch of fine-tuning", "ylabel": "task accuracy"}
+    return panels(points, "validation", draw_accuracies, handles, **axis)
 
 
 @table(

@@ -46,17 +46,16 @@ class Line(NamedTuple):
     "Clusters over the layers, behind table 1",
     "The paper reports one layer, the one with the best task F1; ours is the diamond. Where the model is one of the "
     "paper's, a level line of dashes and dots is its table 1. Hollow: the state after the final norm. Of one model "
-    "both reducers are drawn, and in thin grey null baselines with the chosen reducer: the prompts' bags of words, "
-    "whole tasks shuffled over the categories, shuffled labels. Of several models each is drawn with its chosen "
-    "reducer; one with random weights is dotted, and is itself a null.",
+    "both reducers are drawn, and the null baselines with the chosen one. Of several models each is drawn with its "
+    "chosen reducer; one with random weights is dotted, and is itself a null.",
 )
 def over_layers(probes: Sequence[Probe]) -> Figure:
     """Every score over the layers, scores by labels: of one model with each reducer, of several with the chosen one."""
     found = with_scores(probes)
     alone = len(found) == 1
     lines = _lines(found)
-    subject = f": {found[0].name}" if alone else ", each model with its chosen reducer"
-    drawn, axes = drawing.grid(3, 3, f"Clusters over the layers{subject}", bottom=drawing.ROOM_FOR_NULLS)
+    subject = found[0].name if alone else "each model with its chosen reducer"
+    drawn, axes = drawing.grid(3, 3, subject, bottom=drawing.ROOM_FOR_NULLS)
     for panel, (label, score) in zip(axes.T.flat, NINE, strict=True):
         _score_panel(panel, lines, label, score, with_nulls=alone)
     drawing.name_panels(axes, SCORE_WORDS.values(), [f"by {LABEL_WORDS[label]}" for label in LABELS], below="layer")
@@ -127,9 +126,8 @@ def spread(probes: Sequence[Probe]) -> Figure:
     if not found:
         raise NotRun("the shares of variance have not been computed")
     columns = min(len(found), 2)
-    title = "Variance of the hidden states explained by each label (raw states)"
     size = (5.5, 2.2) if columns == 1 else (3.0, 1.5)
-    drawn, axes = drawing.grid(math.ceil(len(found) / columns), columns, title, panel=size)
+    drawn, axes = drawing.grid(math.ceil(len(found) / columns), columns, "raw states", panel=size)
     for panel, probe in zip(axes.flat, found, strict=False):
         depth = len(probe.layers) - 2
         for curve, colour in zip(_shares(probe), CATEGORIES, strict=False):

@@ -18,7 +18,7 @@ from clusterlm_jax.report.run import measured
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import shown
 from clusterlm_jax.report.training import seconds_words
-from clusterlm_jax.report.words import LABEL_WORDS, LABELS, SHORT_REDUCERS
+from clusterlm_jax.report.words import LABEL_WORDS, LABELS, SHORT_REDUCERS, counted
 
 ARCHITECTURES = {"llama": "LLaMA", "gptj": "GPT-J"}
 INTRODUCTION = (
@@ -79,7 +79,7 @@ def _facts(probe: Probe) -> list[tuple[str, str]]:
     scored = ", ".join(f"{words} {probe.scored[reducer]} of {layers}" for reducer, words in SHORT_REDUCERS.items())
     return [
         ("Model", f"{probe.name}: {_model_words(probe)}" if probe.model else "not run"),
-        ("Read", f"{prompts:,} prompts, each at the last token of its input" if prompts else "not run"),
+        ("Read", f"{counted(prompts, 'prompt')}, each at the last token of its input" if prompts else "not run"),
         ("Layers scored", scored if layers else "not run"),
         ("Best layer", measured(_depth, probe) or "not run"),
         ("Wall time by stage", seconds_words(probe)),
@@ -89,9 +89,9 @@ def _facts(probe: Probe) -> list[tuple[str, str]]:
 def _model_words(probe: Probe) -> str:
     model = probe.model
     return (
-        f"{ARCHITECTURES.get(model['architecture'], model['architecture'])}, {model['layers']} blocks of width "
-        f"{model['hidden_dim']:,}, {model['heads']} heads, {model['parameters']:,} parameters without the "
-        f"language-model head, computed in {model['compute_dtype']}"
+        f"{ARCHITECTURES.get(model['architecture'], model['architecture'])}, {counted(model['layers'], 'block')} of "
+        f"width {model['hidden_dim']:,}, {counted(model['heads'], 'head')}, {model['parameters']:,} parameters without "
+        f"the language-model head, computed in {model['compute_dtype']}"
     )
 
 
@@ -101,7 +101,7 @@ def _depth(probe: Probe) -> str:
     blocks, curve = len(probe.layers) - 2, probe.curve(reducer=reducer)
     near = sum(value > curve[layer] - MARGIN for value in curve.values()) - 1
     if layer == FINAL_NORM:
-        where = f"final norm, after all {blocks} blocks"
+        where = f"final norm, after block {blocks}"
     else:
         third = ("lower", "middle", "upper")[3 * int(layer) // (blocks + 1)]
         where = f"layer {layer} of {blocks}, in the {third} third"

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from clusterlm_jax.experiments.probing.probe import Place, Probe
 from clusterlm_jax.records import UserError
-from clusterlm_jax.report.drawing import CATEGORIES, MARKERS, add_title, scatter_groups
+from clusterlm_jax.report.drawing import CATEGORIES, MARKERS, add_subtitle, scatter_groups
 from clusterlm_jax.report.page import figure
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
@@ -51,7 +51,7 @@ def scatter(probes: Sequence[Probe], spec: ReportSpec) -> Figure:
         raise NotRun("there are no t-SNE coordinates" + f" of layer {spec.scatter_layer}" * bool(spec.scatter_layer))
     height = 0.3 + len(spaces) * (PANEL + TITLE) + ROOM
     drawn = Figure(figsize=(WIDTH, height))
-    add_title(drawn, "t-SNE space of the prompts: by category (left) and by task (right)")
+    add_subtitle(drawn, "by category (left) and by task (right)")
     if left_out := [probe.name for probe in probes if probe not in {space.probe for space in spaces}]:
         words = f"without coordinates, so not shown: {', '.join(left_out)}"
         drawn.text(0.1 / WIDTH, 1 - 0.32 / height, words, va="top", fontsize=7.5, color=".35")

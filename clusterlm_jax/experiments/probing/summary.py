@@ -9,6 +9,7 @@ from clusterlm_jax.experiments.probing.probe import Probe
 from clusterlm_jax.report.claims import MARGIN, Judgement, verdict_words
 from clusterlm_jax.report.paper import NINE
 from clusterlm_jax.report.run import measured
+from clusterlm_jax.report.words import counted
 
 
 def summary(probes: Sequence[Probe], judgements: Sequence[Judgement]) -> list[str]:
@@ -21,7 +22,7 @@ def summary(probes: Sequence[Probe], judgements: Sequence[Judgement]) -> list[st
 
 
 def _of_one(probe: Probe) -> tuple[str | None, ...]:
-    prompts = f"{probe.dataset['test']:,} prompts" if "test" in probe.dataset else "the prompts"
+    prompts = counted(probe.dataset["test"], "prompt") if "test" in probe.dataset else "the prompts"
     random = " Its weights are random, so it is a null baseline." * probe.random_weights
     return (
         f"{probe.name} read {prompts}, and the states of their last tokens were clustered layer by layer.{random}",
@@ -64,8 +65,8 @@ def _of_several(found: Sequence[Probe]) -> tuple[str | None, ...]:
     trained = sorted((probe for probe in found if not probe.random_weights), key=task_f1)
     f1 = " to ".join(f"{task_f1(probe):.2f} ({probe.name})" for probe in dict.fromkeys(trained[:1] + trained[-1:]))
     return (
-        f"{len(trained)} trained models and {len(found) - len(trained)} with random weights read the prompts, and the "
-        "states of their last tokens were clustered layer by layer.",
+        f"{counted(len(trained), 'trained model')} and {len(found) - len(trained)} with random weights read the "
+        "prompts, and the states of their last tokens were clustered layer by layer.",
         f1 and f"The best task F1 of a model is {f1}. It is the best of all its clusterings, so it is optimistic.",
         _share(_near, trained, "A null baseline at its best could explain the task clusters"),
         _share(_input_alone, trained, "The last token alone (layer 0) could explain the distribution-mapping clusters"),
@@ -74,7 +75,7 @@ def _of_several(found: Sequence[Probe]) -> tuple[str | None, ...]:
 
 def _share(measure: Callable[[Probe], object], probes: Sequence[Probe], words: str) -> str | None:
     known = [holds for probe in probes if (holds := measured(measure, probe)) is not None]
-    return f"{words} of {sum(map(bool, known))} of {len(known)} models." if known else None
+    return f"{words} of {sum(map(bool, known))} of {counted(len(known), 'model')}." if known else None
 
 
 def _near(probe: Probe) -> dict[str, float]:

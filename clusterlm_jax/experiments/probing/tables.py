@@ -17,6 +17,7 @@ from clusterlm_jax.report.words import (
     REDUCERS,
     SCORE_WORDS,
     SHORT_REDUCERS,
+    counted,
     layer_words,
 )
 
@@ -57,7 +58,7 @@ def table_1(probes: Sequence[Probe]) -> Table:
 def _source(probe: Probe) -> str:
     """Ours; with how far the analysis has come and the number of prompts where they are not the paper's."""
     most, prompts = len(REDUCERS) * len(probe.layers), probe.dataset.get("test", PROMPTS)
-    words = [f"{prompts:,} prompts"] * (prompts != PROMPTS)
+    words = [counted(prompts, "prompt")] * (prompts != PROMPTS)
     words += [f"{probe.clusterings} of {most} clusterings"] * (probe.clusterings < most)
     return f"ours ({', '.join(words)})" if words else "ours"
 

@@ -165,6 +165,12 @@ def test_the_numbers_of_a_verdict_are_the_run_s(tmp_path: Path) -> None:
     ), "the claim about task clusters also gives the variance shares"
 
 
+def test_a_claim_says_one_thing_once(tmp_path: Path) -> None:
+    """The shares of variance hardly move late in training: those of the best epoch would be the same list again."""
+    (sentence,) = (number for number in judged(tmp_path)[0].numbers if number.startswith("Variance"))
+    assert "last epoch (8)" in sentence
+
+
 def test_a_claim_without_its_rows_was_not_run(tmp_path: Path) -> None:
     """Without the neighbours only their claim is open; with nothing at all every one is, each with a reason."""
     made.write_rows(tmp_path, [row for row in made.score_rows(made.like_the_paper) if not row.score.startswith("knn")])

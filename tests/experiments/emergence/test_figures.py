@@ -40,11 +40,12 @@ def words(figure: Figure) -> set[str]:
 
 
 @pytest.mark.parametrize("entry", SEEDED, ids=lambda entry: entry.name)
-def test_several_seeds_are_shaded_and_one_is_not(seeds: Run, entry: FigureEntry) -> None:
+def test_several_seeds_are_shaded_and_no_picture_repeats_its_heading(seeds: Run, entry: FigureEntry) -> None:
     figure = entry(seeds)
     assert all(shades(figure)) and "mean ± std of 3 seeds" in words(figure)
     figure = entry(seeds.members[0])
     assert not any(shades(figure)) and not any("seeds" in entry for entry in words(figure))
+    assert entry.title.lower() not in figure.get_suptitle().lower()
 
 
 def test_the_line_is_the_mean_and_the_shade_a_standard_deviation(seeds: Run) -> None:

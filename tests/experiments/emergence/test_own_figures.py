@@ -115,10 +115,15 @@ def test_the_best_layer_is_one_of_the_paper(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("best", "shown"),
-    [(5, ["0", "2", "3", "5 (best)", "8"]), (0, ["0 (best)", "3", "5", "8"]), (4, ["0", "1", "2", "3", "8"])],
+    [(5, ["0", "1", "2", "5 (best)", "8"]), (0, ["0 (best)", "1", "3", "8"]), (8, ["0", "1", "3", "8 (best)"])],
 )
-def test_the_scatter_shows_first_two_between_best_and_last(tmp_path: Path, best: int, shown: list[str]) -> None:
-    read(tmp_path, keep=lambda row: row.label == "task")
+def test_the_scatter_shows_first_halfway_peak_best_and_last(tmp_path: Path, best: int, shown: list[str]) -> None:
+    """The layer shown has its highest F1 at epoch 1."""
+
+    def value(row: ScoreRow) -> float:
+        return 0.99 if (row.layer, row.epoch) == ("3", 1) else made.like_the_paper(row)
+
+    read(tmp_path, value, keep=lambda row: row.label == "task")
     made.write_facts(tmp_path, best)
     made.write_embeddings(tmp_path, (0, 1, 2, 3, 5, 8), ("3", "1"))
     figure = own_figures.figure_scatter(read_main(tmp_path))

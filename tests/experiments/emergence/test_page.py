@@ -60,7 +60,9 @@ def test_the_page_holds_everything_and_needs_nothing_else(reported: Path) -> Non
     sources = re.findall(r'\bsrc="([^"]*)"', html)
     assert len(sources) == len(NAMES)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert set(re.findall(r'\bhref="([^"]*)"', html)) == {"https://arxiv.org/abs/2402.12151"}
+    files = {f"{folder}/{path.name}" for folder in ("figures", "tables") for path in (reported / folder).iterdir()}
+    assert set(re.findall(r'\bhref="([^"]*)"', html)) == {"https://arxiv.org/abs/2402.12151", *files}
+    assert len(re.findall(r"thin grey lines?", html, flags=re.I)) == 1, "said once, for all figures"
     assert "<script" not in html and "<link" not in html and "url(" not in html and "@import" not in html
     before_tables = re.sub(r"\d+ not run", "", html.split("Tables</h2>")[0])
     assert before_tables.count("not run</span>") == 2, "the claims about seeds and about similar tasks"

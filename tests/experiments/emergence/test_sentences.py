@@ -137,6 +137,6 @@ def test_what_is_known_of_the_timing_is_not_more_than_the_analyses_tell(data: st
     )
     if verdict == "not run":
         return
-    apart, earlier = re.search(r"up to (\d+) epochs apart, .* up to (\d+) epochs earlier", numbers[2]).groups()
+    apart, earlier = re.search(r"up to (\d+) epochs? apart, .* up to (\d+) epochs? earlier", numbers[2]).groups()
     between = [later - sooner for sooner, later in itertools.pairwise(epochs)]
     assert int(apart) == max(between) == int(earlier) + 1

@@ -135,5 +135,5 @@ def test_the_choice_of_a_layer_is_measured_against_its_neighbours(tmp_path: Path
         return {"final_norm": 0.7, "8": 0.66, "7": 0.64}.get(row.layer, 0.5)
 
     probe = read_probe(write_probe(tmp_path, value), "run")
-    expected = "final norm, after all 8 blocks (t-SNE); 1 of the other 9 come within 0.05 of it"
+    expected = "final norm, after block 8 (t-SNE); 1 of the other 9 come within 0.05 of it"
     assert dict(_facts(probe))["Best layer"] == expected

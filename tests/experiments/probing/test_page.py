@@ -67,7 +67,8 @@ def test_the_page_holds_everything_and_needs_nothing_else(one: Path) -> None:
     html = (one / "report.html").read_text()
     sources = re.findall(r'\bsrc="([^"]*)"', html)
     assert len(sources) == len(FIGURES) and all(source.startswith("data:image/png;base64,") for source in sources)
-    assert set(re.findall(r'\bhref="([^"]*)"', html)) == {"https://arxiv.org/abs/2402.12151"}
+    files = {f"{folder}/{path.name}" for folder in ("figures", "tables") for path in (one / folder).iterdir()}
+    assert set(re.findall(r'\bhref="([^"]*)"', html)) == {"https://arxiv.org/abs/2402.12151", *files}
     assert "<script" not in html and "<link" not in html and "url(" not in html
     for words in (
         "open_llama_7b: LLaMA, 8 blocks of width 4,096, 32 heads, 6,607,343,616 parameters",

@@ -56,4 +56,4 @@ def test_of_several_models_those_that_the_sentence_holds_of_are_counted(found: l
     sentences = _of_several(found)
     assert "every layer" not in sentences[0]
     holds = sum("could explain the task clusters" in _nulls(probe) for probe in found)
-    assert sentences[2].endswith(f"could explain the task clusters of {holds} of {len(found)} models.")
+    assert f"could explain the task clusters of {holds} of {len(found)} model" in sentences[2]

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from clusterlm_jax.analysis.effects import Design, factors_of
 from clusterlm_jax.experiments.emergence.comparison.measures import best_accuracy, best_f1, last_block
 from clusterlm_jax.report.comparison import Point
-from clusterlm_jax.report.drawing import CATEGORIES, add_title
+from clusterlm_jax.report.drawing import CATEGORIES, add_subtitle
 from clusterlm_jax.report.page import FigureEntry, TableEntry
 from clusterlm_jax.report.run import Run
 from clusterlm_jax.report.tables import Table
+from clusterlm_jax.report.words import counted
 from clusterlm_jax.workdir import MAY_DIFFER, flatten
 
 FEWEST_RUNS = 4
@@ -88,8 +89,8 @@ def figure_effects(design: Design) -> Figure:
         axis.set_yticklabels([factor.words for factor in design.sorted_by(_leading(design))], fontsize=6.5)
     for axis in axes[-1]:
         axis.set_xlabel("effect")
-    add_title(figure, f"What each setting changes, second level less first, validation, {design.runs} runs")
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / height))  # below the title
+    add_subtitle(figure, f"second level less first, validation, {design.runs} runs")
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / height))  # below the subtitle
     return figure
 
 
@@ -118,9 +119,9 @@ def entries(points: Sequence[Point[Run]]) -> tuple[tuple[FigureEntry, ...], tupl
     design = read_design(points)
     if design is None:
         return (), ()
-    named = ("Which setting decides", _caption(design))
-    figure = FigureEntry("figure_effects", *named, lambda points: figure_effects(design))
-    return (figure,), (TableEntry("table_effects", *named, lambda points: _table(design)),)
+    title, note = "Which setting decides", "The figure in numbers: the effect of every setting on every outcome."
+    figure = FigureEntry("figure_effects", title, _caption(design), lambda points: figure_effects(design))
+    return (figure,), (TableEntry("table_effects", title, note, lambda points: _table(design)),)
 
 
 def _caption(design: Design) -> str:
@@ -138,5 +139,5 @@ def _caption(design: Design) -> str:
         return words + "There are no more runs than effects to estimate, so there is no standard error."
     return words + (
         "Two standard errors are grey in the figure. They come from what the main effects leave unexplained, with "
-        f"{design.freedom} degrees of freedom: the fewer, the less they can be trusted."
+        f"{counted(design.freedom, 'degree')} of freedom: the fewer, the less they can be trusted."
     )

@@ -24,7 +24,7 @@ from clusterlm_jax.report.reading import read_main
 from clusterlm_jax.report.run import Curve, NotRun, Run
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import Table, over_seeds
-from clusterlm_jax.report.words import INPUT_REMOVED, SCORE_WORDS, SPACES
+from clusterlm_jax.report.words import INPUT_REMOVED, SCORE_WORDS, SPACES, counted
 
 Points = Sequence[Point[Run]]
 
@@ -71,7 +71,8 @@ def write(workdirs: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:
 def _progress(run: Run) -> str:
     if not run.metrics:
         raise NotRun("nothing has been trained yet")
-    return f"{run.trained} of {run.whole} epochs, seed{'s' if run.members else ''} {', '.join(map(str, run.seeds))}"
+    seeds = f"seed{'s' * (len(run.seeds) > 1)} {', '.join(map(str, run.seeds))}"
+    return f"{run.trained} of {counted(run.whole, 'epoch')}, {seeds}"
 
 
 @figure(
@@ -84,7 +85,7 @@ def _progress(run: Run) -> str:
 def figure_training(points: Points) -> Figure:
     shown = known(points)
     in_shares = len({point.run.whole for point in shown}) > 1
-    figure, axes = drawing.grid(2, 2, "Side by side over training, validation" + _seeds_words(shown), (2.9, 1.5), 0.6)
+    figure, axes = drawing.grid(2, 2, "validation" + _seeds_words(shown), (2.9, 1.5), 0.6)
     for axis, panel in zip(axes.flat, PANELS, strict=True):
         axis.set_title(panel.title, loc="left")
         for point in shown:
@@ -110,8 +111,8 @@ def figure_training(points: Points) -> Figure:
 )
 def figure_correlation(points: Points) -> Figure:
     shown = _correlated(points)
-    title = "Task performance and task clusters, validation" + _seeds_words(shown)
-    figure, axes = drawing.grid(len(PERFORMANCES), len(SCORE_WORDS), title, panel=(2.1, 1.4))
+    subtitle = "validation" + _seeds_words(shown)
+    figure, axes = drawing.grid(len(PERFORMANCES), len(SCORE_WORDS), subtitle, panel=(2.1, 1.4))
     for row, performance in zip(axes, PERFORMANCES, strict=True):
         for axis, score in zip(row, SCORE_WORDS, strict=True):
             for point in shown:
