@@ -2,7 +2,7 @@
 
 A grid writes it after every point. Any work directories may be compared:
 
-    python -m clusterlm_jax.report.comparison DIR DIR ... --into=DIR
+    .venv/bin/python -m clusterlm_jax.experiments.compare DIR DIR ... --into=DIR
 """
 
 from __future__ import annotations
