@@ -25,6 +25,14 @@ from clusterlm_jax.settings import Settings
 
 SHARED_KEYS = ("grid", "experiment", "stages")  # all points of a grid have the same
 NAME = "name"  # the entry of a point that is no key: what its directory is called
+# What values of a type are called, one and several.
+WORDS = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    bool: ("True or False", "True or False"),
+    str: ("a text", "texts"),
+    types.NoneType: ("unset", "unset"),
+}
 
 Point = dict[str, Any]  # key in full -> value
 
@@ -134,6 +142,23 @@ def every_key(experiment: str) -> list[str]:
     ]
 
 
+def specs(experiment: str) -> dict[str, type]:
+    """The class that declares the keys of each section; under "" that of the keys of no section."""
+    return {"": (kind := _kind(experiment)), **_sections(kind)}
+
+
+def kinds(experiment: str, key: str) -> tuple[type, ...]:
+    """The types that a key may have."""
+    section, _, name = key.rpartition(".")
+    return (tuple,) if key == "grid" else _types(specs(experiment)[section], name)
+
+
+def refusal(experiment: str, key: str, given: str) -> str:
+    """The sentence for a value, as it was given on a command line, that has none of these types."""
+    full = key if "." in key else f"config.{key}"
+    return f"{full} is {given!r}; it must be {_in_words(kinds(experiment, key))}."
+
+
 def _kind(experiment: str) -> type[Settings]:
     return experiments.part(experiment, "settings").SETTINGS
 
@@ -165,16 +190,22 @@ def _checked(key: str, spec: type, name: str, value: Any) -> Any:
     if float in allowed and type(value) is int:
         return float(value)
     origins = [typing.get_origin(kind) or kind for kind in allowed]
+    item = ""
     if tuple in origins and isinstance(value, list | tuple):
         (inner,) = {arg for kind in allowed for arg in typing.get_args(kind) if arg is not ...}
-        if all(type(item) is inner for item in value):
+        wrong = [item for item in value if type(item) is not inner]
+        if not wrong:
             return tuple(value)
+        item = f", with the item {wrong[0]!r}"
     elif type(value) in origins:
         return value
-    expected = " or ".join(
-        "unset" if kind is types.NoneType else str(getattr(kind, "__name__", kind)) for kind in origins
-    )
-    raise UserError(f"{key} is {value!r}, a {type(value).__name__}; it must be a {expected}.")
+    raise UserError(f"{key} is {value!r}{item}; it must be {_in_words(allowed)}.")
+
+
+def _in_words(allowed: tuple[type, ...]) -> str:
+    """(int, None) -> "a whole number or unset"."""
+    items = {kind: args[0] for kind in allowed if (args := typing.get_args(kind))}
+    return " or ".join(f"a tuple of {WORDS[items[kind]][1]}" if kind in items else WORDS[kind][0] for kind in allowed)
 
 
 def _types(spec: type, name: str) -> tuple[type, ...]:

@@ -2,45 +2,52 @@
 
     .venv/bin/python -m clusterlm_jax.main --config=configs/synthetic.py --workdir=DIR
 
-The exit code is 0; 2, with one sentence, for an error that the user can correct; 130 for an interrupt.
+`--help` lists the flags, and after `--config=FILE` every key. The exit code is 0; 2, with one sentence, for an error
+that the user can correct; 130 for an interrupt and 143 for a SIGTERM.
 """
 
+# All else is imported late: an interrupt ends in a sentence from the first moments on, and a wrong flag is told before
+# the seconds that jax and scikit-learn take.
 from __future__ import annotations
 
 import os
+import re
+import signal
 import sys
+import threading
+import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from absl import flags
-from ml_collections import config_dict, config_flags
+if typing.TYPE_CHECKING:
+    from ml_collections import config_dict
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration, e.g. configs/synthetic.py:quick.")
-_WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "The directory of the run. An interrupted run resumes in it. By default runs/ and the configuration's name.",
-)
-INTERRUPTED = 130
+HELP = {"h", "help", "helpfull", "helpshort"}
+KEY = "config."
+ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Runs one experiment, or every point of a grid; returns the exit code."""
-    # The rooms are imported late: a wrong flag is told at once, before the seconds that jax and scikit-learn take.
     from clusterlm_jax.records import UserError
 
     try:
-        given = parse(argv)
+        given = flags_of(argv[1:])
+        if given.keys() & HELP:
+            print(_help(given))
+            return 0
+        parsed = parse(given)
         from clusterlm_jax import config
         from clusterlm_jax.workdir import WorkDir
 
-        workdir = WorkDir(Path(_WORKDIR.value or default_workdir()))
-        if given.grid:
-            points = config.points(given)
+        workdir = WorkDir(Path(given.get("workdir") or default_workdir(given["config"])).expanduser())
+        if parsed.grid:
+            points = config.points(parsed)
             from clusterlm_jax.experiments import grid
 
-            grid.run(points, config.shared(given), workdir)
+            grid.run(points, config.shared(parsed), workdir)
         else:
-            checked = config.build(given)
+            checked = config.build(parsed)
             from clusterlm_jax.experiments import stages
 
             stages.run(checked, workdir)
@@ -48,72 +55,135 @@ def main(argv: list[str]) -> int:
         print(f"clusterlm_jax: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a directory taken away
-        print(f"clusterlm_jax: {error}; what was written is complete, and the same command resumes.", file=sys.stderr)
+        told = "what was written is complete, and once this is mended the same command goes on"
+        print(f"clusterlm_jax: {error}; {told}.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("clusterlm_jax: interrupted; the same command resumes.", file=sys.stderr)
-        return INTERRUPTED
     return 0
 
 
-def parse(argv: list[str]) -> config_dict.ConfigDict:
-    """The configuration that a command line gives, not yet checked as a whole.
+def flags_of(words: Sequence[str]) -> dict[str, str | None]:
+    """{flag: value} of `--flag=value` or `--flag value`; None is a flag without a value.
 
     Raises:
-      UserError: for an unknown flag or key, a missing file or a wrong type.
+      UserError: for what is no flag, and for a flag that is given twice.
+    """
+    from clusterlm_jax.records import UserError
+
+    given: dict[str, str | None] = {}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        flag = re.fullmatch(r"--?([^-=][^=]*)(?:=(.*))?", word, re.DOTALL)
+        if flag is None:
+            raise UserError(
+                f"What is {word!r}? Every argument is a flag: --config=FILE, --workdir=DIR, --config.KEY=VALUE, --help."
+            )
+        name, value = flag.groups()
+        if name in given:
+            raise UserError(f"--{name} is given twice; give each flag once.")
+        if value is None and name not in HELP and waiting and not re.match("--?[a-z]", waiting[0]):
+            value = waiting.pop(0)
+        given[name] = value
+    return given
+
+
+def parse(given: Mapping[str, str | None]) -> config_dict.ConfigDict:
+    """The configuration that flags give, not yet checked as a whole.
+
+    Raises:
+      UserError: for an unknown flag or key, a missing file or value, or a wrong type.
+    """
+    from absl import flags
+    from ml_collections import config_flags
+
+    from clusterlm_jax import config
+    from clusterlm_jax.records import UserError
+
+    raw = config_of(given["config"]) if "config" in given else config.default("emergence")
+    allowed = config.every_key(raw.experiment)
+    for name, value in given.items():
+        key = name.removeprefix(KEY)
+        if key == name and name not in ("config", "workdir"):
+            raise UserError(f"There is no --{name}; allowed: --config=FILE, --workdir=DIR, --config.KEY=VALUE, --help.")
+        if key != name and key not in allowed:
+            raise UserError(f"There is no --{name}: {config.nearest(key, allowed)}")
+        if not value and (key == name or (value is None and config.kinds(raw.experiment, key) != (bool,))):
+            raise UserError(f"--{name} has no value; give it as --{name}=VALUE.")
+    if "config" not in given:
+        raise UserError("--config is missing, for example --config=configs/synthetic.py:quick; see the folder configs.")
+    keys = {name: value for name, value in given.items() if name.startswith(KEY)}
+    argv = ["", *(f"--{name}" if value is None else f"--{name}={value}" for name, value in keys.items())]
+    values = flags.FlagValues()  # of this call: those of absl are the process's, and keep what an earlier call gave
+    try:
+        parsed = config_flags.DEFINE_config_dict("config", raw, flag_values=values, sys_argv=argv)
+        values(argv)
+    except flags.IllegalFlagValueError as error:
+        key = re.search(r"--config\.([\w.]+)=", str(error))[1]
+        raise UserError(config.refusal(raw.experiment, key, given[KEY + key])) from error
+    except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
+        raise UserError(str(error).strip().splitlines()[-1]) from error
+    return parsed.value
+
+
+def config_of(file_and_form: str | None) -> config_dict.ConfigDict:
+    """What a configuration file gives, `configs/synthetic.py:quick` for example.
+
+    Raises:
+      UserError: there is no such file, or it does not work.
     """
     from clusterlm_jax import config
     from clusterlm_jax.records import UserError
 
-    given = [argument.lstrip("-").partition("=") for argument in argv[1:]]
-    allowed = _allowed_keys(next((value for name, _, value in given if name == "config"), ""))
-    for name, _, _ in given:
-        key = name.removeprefix("config.")
-        if key != name and key not in allowed:
-            raise UserError(f"There is no --{name}: {config.nearest(key, allowed)}")
-    try:
-        rest = flags.FLAGS(argv)[1:]
-    except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
-        raise UserError(str(error).strip().splitlines()[-1]) from error
-    if rest:
-        raise UserError(
-            f"What is {rest[0]!r}? Every argument is a flag: --config=FILE, --workdir=DIR, --config.KEY=VALUE."
-        )
-    if _CONFIG.value is None:
-        raise UserError("--config is missing, for example --config=configs/synthetic.py:quick; see the folder configs.")
-    return _CONFIG.value
-
-
-def _allowed_keys(file_and_form: str) -> list[str]:
-    """The keys that a configuration file has; if the command line names no file, those of the main experiment."""
-    from clusterlm_jax import config
-    from clusterlm_jax.records import UserError
-
-    file, _, form = file_and_form.partition(":")
-    if not file_and_form:
-        return config.every_key("emergence")
+    file, _, form = (file_and_form or "").partition(":")
+    if not file:
+        raise UserError("--config has no value; give it as --config=FILE, for example configs/synthetic.py:quick.")
     if not Path(file).is_file():
         raise UserError(f"There is no configuration file {file!r}; see the folder configs.")
     try:
-        return config.every_key(config.from_file(Path(file), form).experiment)
+        given = config.from_file(Path(file), form)
+        config.every_key(given.experiment)
+        return given
     except UserError:
         raise
     except Exception as error:  # the file is the user's code, so it may raise anything
         raise UserError(f"The configuration file {file} does not work: {type(error).__name__}: {error}.") from error
 
 
-def default_workdir() -> Path:
+def default_workdir(file_and_form: str) -> Path:
     """`configs/synthetic.py:quick` -> `runs/synthetic-quick`."""
-    file, _, form = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    file, _, form = file_and_form.partition(":")
     return Path("runs") / "-".join([Path(file).stem, *filter(None, form.split(","))])
 
 
+def _help(given: Mapping[str, str | None]) -> str:
+    from clusterlm_jax import usage
+
+    return usage.keys(config_of(given["config"])) if "config" in given else usage.page()
+
+
+def end_at_signals() -> None:
+    """From now on Ctrl-C and SIGTERM end the process at once, wherever it is, with a sentence and code 130 or 143.
+
+    Python's own way is an exception in the main thread. It waits while that thread compiles, is lost in callbacks of
+    libraries, and unwinds the interpreter under the threads of jax. Nothing needs unwinding: the files of a run survive
+    a kill at any moment, and workers end with their parent. Call it in the main thread.
+    """
+    arrived, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)  # C code writes a signal's number there when it comes, whatever Python does
+    for number in ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background job, which Ctrl-C is not for
+            signal.signal(number, lambda number, frame: None)
+    threading.Thread(target=_end, args=(arrived,), daemon=True).start()
+
+
+def _end(arrived: int) -> None:
+    ending = signal.Signals(os.read(arrived, 1)[0])
+    # A progress bar may stand on the last line.
+    os.write(2, f"\nclusterlm_jax: {ENDINGS[ending]}; the same command goes on from what is finished.\n".encode())
+    os._exit(128 + ending)
+
+
 if __name__ == "__main__":
-    # ml_collections reads sys.argv itself, and there the file has to come before the keys.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: not argument.startswith("--config="))
-    code = main(sys.argv)
-    if code == INTERRUPTED:
-        # A thread of jax may still be compiling; it would crash while the interpreter shuts down.
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    end_at_signals()
+    sys.exit(main(sys.argv))

@@ -20,9 +20,9 @@ from clusterlm_jax.training.spec import TrainSpec
 class Settings:
     """The keys of every experiment. The default of `stages`, in each subclass, holds all stages of the experiment."""
 
-    experiment: str
-    stages: tuple[str, ...]
-    seeds: tuple[int, ...] = (0,)
+    experiment: str  # which experiment this is; the configuration file sets it
+    stages: tuple[str, ...]  # what to do of the experiment, in its order; ("report",) redraws the page alone
+    seeds: tuple[int, ...] = (0,)  # data, parameters, dropout and order follow from each; all train in one program
     eval: AnalysisSpec = AnalysisSpec()
     report: ReportSpec = ReportSpec()
 

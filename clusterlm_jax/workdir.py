@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ FORMER = {
     "extract.bucket": 8,
 }
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 
 
 class Busy(UserError):
@@ -107,11 +108,10 @@ class WorkDir:
           UserError: naming both numbers, with what to do.
         """
         free = free_bytes(self.root)
-        print(f"Up to {needed / GIB:.1f} GiB of disk are needed in {self.root}; {free / GIB:.1f} GiB are free.")
+        print(f"Up to {size(needed)} of disk are needed in {self.root}; {size(free)} are free.")
         if needed > free:
             raise UserError(
-                f"The run needs up to {needed / GIB:.1f} GiB in {self.root}, where {free / GIB:.1f} GiB are free: "
-                f"{advice}."
+                f"The run needs up to {size(needed)} in {self.root}, where {size(free)} are free: {advice}."
             )
 
     def write_json(self, name: str, value: Any) -> None:
@@ -181,6 +181,11 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in config.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
+
+
+def size(count: int) -> str:
+    """Bytes in words: "3.2 GiB", or "13 MiB" where it is less than one."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{math.ceil(count / MIB)} MiB"
 
 
 def free_bytes(path: Path) -> int:

@@ -7,7 +7,8 @@ Reproduces table 1, one model at a time:
 
 The forms are the paper's models: `llama_7b`, `llama_13b` (the open reproductions), `gptj_6b`, `llama2_7b_32k_instruct`
 and `instruct_gptj_6b`. They are downloaded from Hugging Face. The last one has PyTorch files only, so it needs torch.
-PATH is the directory of any LLaMA or GPT-J model. This puts all five on one page:
+PATH is the directory of any LLaMA or GPT-J model. Only the 16 tasks of table 10 can be probed, with our wordings and
+pairs of words or with yours (docs/pretrained.md). This puts all five on one page:
 
     .venv/bin/python -m clusterlm_jax.experiments.compare runs/llama_7b runs/llama_13b runs/gptj_6b \
         runs/llama2_7b_32k_instruct runs/instruct_gptj_6b --into=runs/table_1

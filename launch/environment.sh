@@ -38,12 +38,15 @@ environment() {
 
 # usage: main_job PLATFORM CONFIG WORKDIR flags... ; CONFIG holds where the flags name none, and with it WORKDIR.
 main_job() {
-    local platform=$1 config=$2 workdir=$3
+    local platform=$1 config=$2 workdir=$3 argument
     shift 3
-    case " $*" in
-        *" --config="*) ;; # its work directory is runs/ and its name
-        *" --workdir="*) set -- "--config=$config" "$@" ;;
-        *) set -- "--config=$config" "--workdir=$workdir" "$@" ;;
-    esac
+    for argument in "$@"; do
+        case $argument in
+            -h | --help* | -config | --config | -config=* | --config=*) config= workdir= ;; # its directory is runs/ and its name
+            -workdir | --workdir | -workdir=* | --workdir=*) workdir= ;;
+        esac
+    done
+    [ -z "$workdir" ] || set -- "--workdir=$workdir" "$@"
+    [ -z "$config" ] || set -- "--config=$config" "$@"
     JAX_PLATFORMS=$platform exec .venv/bin/python -m clusterlm_jax.main "$@"
 }

@@ -22,14 +22,15 @@ FLOORS = [
     {"records", "workdir"},
     {"models", "data", "analysis"},
     {"training", "extraction", "report"},
-    {"settings"},
+    {"settings", "progress"},
     {"experiments"},
     {"config"},
+    {"usage"},
     {"main"},
 ]
 # Rooms of one floor do not import each other, except this pair: `workdir` raises the errors that `records` declares.
 SAME_FLOOR = {("workdir", "records")}
-NO_JAX = {"records", "workdir", "analysis", "report", "data", "settings", "config"}
+NO_JAX = {"records", "workdir", "analysis", "report", "data", "settings", "config", "usage"}
 LIGHT_PARTS = ("settings", "page")  # of every experiment
 MODEL_SIDE = {"models", "training", "extraction", "data"}
 
@@ -112,7 +113,7 @@ def test_each_side_keeps_to_its_libraries():
 def test_what_must_stay_light_loads_no_jax():
     """A worker process and a page drawn again need none. One process imports all; the first that loads jax is named."""
     parts = [f"clusterlm_jax.experiments.{name}.{part}" for name in experiments.names() for part in LIGHT_PARTS]
-    light = ["clusterlm_jax.analysis.worker", "clusterlm_jax.config", "clusterlm_jax.experiments", *parts]
+    light = ["clusterlm_jax.analysis.worker", "clusterlm_jax.main", "clusterlm_jax.usage", *parts]
     light += [module for module in MODULES if room(module) == "report"]
     code = f"""
 import importlib, sys

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from clusterlm_jax import main
 from tests.command_line import CONFIG, ROOT, command, environment, run
 
 DATASET = "dataset/seed=0/dataset.npz"
@@ -46,44 +49,127 @@ def finished(tmp_path_factory) -> Path:
     return workdir
 
 
+def told_by(capsys, *flags: str) -> str:
+    """The sentence of a command line that is refused, in this process; of the main experiment, if it names no file."""
+    names_none = not any(re.match("--?config(=|$)", flag) for flag in flags)
+    assert main.main(["", *flags, *([f"--config={CONFIG}"] if names_none else [])]) == 2
+    told = capsys.readouterr()
+    assert not told.out
+    assert told.err.startswith("clusterlm_jax: ")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--config.model.hiden_dim=32"], ["no --config.model.hiden_dim", "did you mean model.hidden_dim?"]),
         (["--config.modle.hidden_dim=32"], ["did you mean model.hidden_dim?"]),
         (["--confg=x"], ["confg"]),
-        (["--config.model.hidden_dim=wide"], ["config.model.hidden_dim", "wide"]),
-        (["--config.model.dropout=much"], ["config.model.dropout", "much"]),
-        (["--config.model.layers=0"], ["model.layers is 0", "at least 1"]),
+        (["--config.model.hidden_dim=wide"], ["model.hidden_dim is 'wide'; it must be a whole number."]),
+        (["--config.model.dropout=much"], ["model.dropout is 'much'; it must be a number."]),
         (["--config.model.heads=7"], ["model.heads is 7", "does not divide model.hidden_dim = 768"]),
         (["--config.model.positions=32"], ["needs 64 positions"]),
-        (["--config.train.epochs=0"], ["train.epochs is 0", "at least 1"]),
         (["--config.train.learning_rate=-1.0"], ["train.learning_rate is -1.0", "above 0"]),
         (["--config.train.batch_unit=token"], ["allowed: instance, instruction"]),
         (["--config.train.batch_size=100000"], ["train.batch_size is 100000"]),
         (["--config.data.mappings_per_task=30"], ["inputs are distinct"]),
         (["--config.data.validation_tasks=60"], ["data.validation_tasks is 60", "45 regular tasks"]),
-        (["--config.eval.every=0"], ["eval.every is 0"]),
         (["--config.eval.labels=('colour',)"], ["eval.labels", "allowed: task, distribution"]),
         (["--config.eval.backend=torch"], ["eval.backend is 'torch'", "allowed: sklearn"]),
         (["--config.stages=('tain',)"], ["config.stages", "data, train, analyse, report"]),
         (["--config.stages=('train',)"], ["'train' needs what 'data' leaves", "run 'data' first"]),
         (["--config.stages=('report',)"], ["'report' needs what 'data' leaves", "run 'data' first"]),
-        (["--config.seeds=('a',)"], ["config.seeds", "tuple"]),
+        (["--config.seeds=(1.5,)"], ["with the item 1.5; it must be a tuple of whole numbers."]),
         (["--config.seeds=(1, 1)"], ["config.seeds is (1, 1)", "each once"]),
         (["--config.grid=({'model.hiden_dim': [8]},)"], ["model.hiden_dim", "did you mean model.hidden_dim?"]),
         (["--config.grid=({'model.hidden_dim': [9]},)"], ["The point hidden_dim=9 of config.grid", "model.heads is 8"]),
         (["--config.grid={'model.hidden_dim': [8]}"], ["config.grid has the axis", "allowed: [{KEY: VALUE, ...}"]),
         (["--config.gird=({'model.hidden_dim': [8]},)"], ["no --config.gird", "did you mean grid?"]),
         (["--config=configs/none.py"], ["no configuration file 'configs/none.py'"]),
-        (["--config=configs/synthetic.py:slow"], ["slow", "quick"]),
+        ([f"--config={CONFIG}:slow"], ["slow", "quick"]),
         (["hidden_dim=32"], ["What is 'hidden_dim=32'?"]),
+        (["--config=a.py", "--config=b.py"], ["--config is given twice"]),
+        (["--config", "a.py", "-config", "b.py"], ["--config is given twice"]),
+        (["--config.train.epochs=3", "--config.train.epochs=4"], ["--config.train.epochs is given twice"]),
+        (["--config="], ["--config has no value"]),
+        (["--config"], ["--config has no value"]),
+        (["--workdir="], ["--workdir has no value"]),
+        (["--config.model.layers", "--workdir=a"], ["--config.model.layers has no value"]),
+        (["--config.model.ffn_dim=x"], ["model.ffn_dim is 'x'; it must be a whole number or unset."]),
+        (["--config.model.tied=7"], ["model.tied is '7'; it must be True or False."]),
+        (["--config.eval.jobs=('raw', 3)"], ["with the item 3; it must be a tuple of texts."]),
+        (["--config.model=3"], ["no --config.model: did you mean"]),
+        (["--flagfile=flags"], ["no --flagfile; allowed: --config=FILE, --workdir=DIR"]),
+        (["--help", "--config=none.py"], ["no configuration file 'none.py'"]),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) and value[0].startswith(("-", "h")) else "",
+    ids=lambda value: " ".join(value) if any(word.startswith("-") for word in value) else "",
 )
-def test_wrong_flags_are_refused_before_anything_is_made(tmp_path, flags, words):
-    refused(run(tmp_path / "run", *flags, small=False), *words)
+def test_wrong_flags_are_told_in_a_sentence_before_anything_is_made(capsys, monkeypatch, tmp_path, flags, words):
+    monkeypatch.chdir(tmp_path)
+    told = told_by(capsys, *flags)
+    for word in words:
+        assert word in told
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--config=FILE", "--config.train.epochs=3", "--config.model.tied=True"],
+        ["--config", "FILE", "--config.train.epochs", "3", "--config.model.tied"],
+        ["--config.model.tied", "-config.train.epochs=3", "-config", "FILE"],
+        ["--config.train.epochs=3", "--workdir", "a=b", "--config=FILE"],
+    ],
+    ids=" ".join,
+)
+def test_flags_have_their_values_after_a_space_or_an_equals_sign_in_any_order(flags):
+    given = main.parse(main.flags_of([flag.replace("FILE", f"{CONFIG}:quick") for flag in flags]))
+    assert (given.train.epochs, given.model.tied, given.data.number_of_distributions > 0) == (3, True, True)
+
+
+def test_a_work_directory_may_be_below_the_home(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    told = told_by(capsys, "--workdir=~/run", "--config.stages=('report',)")
+    assert f"not in {tmp_path}/home/run:" in told
+    assert not list(tmp_path.iterdir())
+
+
+# Like a library that takes every exception for its own.
+DEAF = """
+from clusterlm_jax import main
+main.end_at_signals()
+print("ready", flush=True)
+while True:
+    try:
+        while True: pass
+    except BaseException: pass
+"""
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_a_signal_ends_the_process_wherever_it_is(number, code, word):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in a background shell
+    try:
+        process = subprocess.Popen([sys.executable, "-c", DEAF], cwd=ROOT, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(getattr(signal, number))
+        told = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert told.strip() == f"clusterlm_jax: {word}; the same command goes on from what is finished."
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As in a background job of a shell, where Ctrl-C is meant for what runs in front."""
+    ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN){DEAF.split('while')[0]}"
+    code = ignoring + "signal.raise_signal(signal.SIGINT); print('alive')"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout.split()) == (0, ["ready", "alive"])
 
 
 def test_a_missing_configuration_is_asked_for(tmp_path):

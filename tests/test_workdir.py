@@ -9,8 +9,9 @@ import pytest
 
 from clusterlm_jax import config as configuration
 from clusterlm_jax import experiments
+from clusterlm_jax import workdir as module
 from clusterlm_jax.records import UserError
-from clusterlm_jax.workdir import FORMER, Busy, WorkDir
+from clusterlm_jax.workdir import FORMER, Busy, WorkDir, size
 
 
 def config(keep_hidden: bool, **changes: Any) -> dict[str, Any]:
@@ -68,3 +69,25 @@ def test_a_second_process_is_told_that_the_directory_is_busy(workdir: WorkDir) -
         pass
     with WorkDir(workdir.root).locked():
         pass
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 MiB"),
+        (1, "1 MiB"),
+        (2**20, "1 MiB"),
+        (13 * 2**20 - 5, "13 MiB"),
+        (2**30, "1.0 GiB"),
+        (5 * 2**29, "2.5 GiB"),
+    ],
+)
+def test_bytes_are_told_in_a_unit_that_shows_them(count, words):
+    assert size(count) == words
+
+
+def test_a_small_run_on_a_full_disk_is_told_how_much_it_needs(workdir, monkeypatch):
+    """Breaks if 13 MiB are "0.0 GiB"."""
+    monkeypatch.setattr(module, "free_bytes", lambda path: 4 * 2**20)
+    with pytest.raises(UserError, match=r"needs up to 13 MiB in .*, where 4 MiB are free: choose another --workdir\."):
+        workdir.check_disk(13 * 2**20, "choose another --workdir")

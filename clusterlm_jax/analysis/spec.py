@@ -17,17 +17,17 @@ class AnalysisSpec:
     """The settings of tables 5 to 7, what these leave open, and where the work is done."""
 
     every: int = 1  # epochs between two analyses; epoch 0 and the last one are always analysed
-    labels: tuple[str, ...] = LABELS  # the first three are the paper's
-    jobs: tuple[str, ...] = JOBS
-    tsne_components: int = 3
-    tsne_perplexity: float = 10.0
-    tsne_iterations: int = 2000
-    kmeans_restarts: int = 10  # not in the paper
-    kmeans_iterations: int = 300
-    neighbours: int = 10
+    labels: tuple[str, ...] = LABELS  # what clusters are compared with; the first three are the paper's
+    jobs: tuple[str, ...] = JOBS  # KMeans on states and on their t-SNE, neighbours, and measures of ours
+    tsne_components: int = 3  # dimensions that t-SNE projects to (table 5)
+    tsne_perplexity: float = 10.0  # about how many neighbours of a state t-SNE keeps near it (table 5)
+    tsne_iterations: int = 2000  # of the optimisation (table 5)
+    kmeans_restarts: int = 10  # starts of KMeans, of which the best counts; not in the paper
+    kmeans_iterations: int = 300  # of one start of KMeans, at most (table 6)
+    neighbours: int = 10  # of the k-nearest-neighbours classifier (table 7)
     null_draws: int = 10  # draws of a null label; its score is their mean. 0: no null labels
     keep_hidden: bool = False  # whether hidden states stay on disk after they are scored
-    backend: str = "sklearn"
+    backend: str = "sklearn"  # the class that scores cells, by its name in BACKENDS
     workers: int = 0  # processes, each on one thread and of lower priority than the training; 0: one for each core
     queue: int = 256  # waiting cells above which the training waits; their hidden states take disk space
 

@@ -1,6 +1,6 @@
 """A worker process of the evaluator. It reads pickled cells from stdin and writes pickled rows to stdout.
 
-    python -m clusterlm_jax.analysis.worker
+    .venv/bin/python -m clusterlm_jax.analysis.worker
 
 Why a program of its own: multiprocessing would import the main module again, and jax with it, and forking after jax has
 started can hang. The worker ends with its parent.
@@ -35,8 +35,11 @@ def main() -> None:
             question = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        pickle.dump(_answer(*question), answers)
-        answers.flush()
+        try:
+            pickle.dump(_answer(*question), answers)
+            answers.flush()
+        except BrokenPipeError:  # nobody reads the answer any more: the parent was killed
+            os._exit(1)  # without another flush, which would fail again and say so
 
 
 def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> tuple[ScoreRow, ...] | str:

@@ -25,36 +25,34 @@ class DataSpec:
 
     number_of_tasks: int = 50  # hard tasks included: 45 + 5 fits table 2 better than 50 + 5
     hard_tasks: int = 5  # new tasks; each is made from another task by replacing one symbol of its instructions
-    hard_instructions_per_distribution: int = 3
+    hard_instructions_per_distribution: int = 3  # of each distribution of its original task, each altered in one symbol
     # Whether the replaced symbol must take an instruction out of its expression. The paper does not ask for it: 17 of
     # 180 hard instructions still match (docs/measures.md), and no rule of the data tells them from their originals'.
     hard_must_leave_expression: bool = False
-    max_distributions_per_task: int = 6
-    min_distributions_per_task: int = 1
-    # Numbers of distributions: in all (hard ones included), of the validation tasks, and of the hard tasks (a hard task
-    # has as many as the task it is made from). Table 2 fixes all three. 0 in all three: drawn freely.
-    number_of_distributions: int = 0
-    validation_distributions: int = 0
-    hard_distributions: int = 0
-    instructions_per_distribution: int = 10
-    mappings_per_task: int = 5
+    max_distributions_per_task: int = 6  # a distribution is one regular expression; a task has so many at most
+    min_distributions_per_task: int = 1  # a task has so many at least
+    number_of_distributions: int = 0  # in all, hard ones included (table 2); 0 here and in the next two: drawn freely
+    validation_distributions: int = 0  # of the validation tasks (table 2)
+    hard_distributions: int = 0  # of the hard tasks (table 2); each has as many as its original
+    instructions_per_distribution: int = 10  # strings that its regular expression matches, all distinct
+    mappings_per_task: int = 5  # pairs of an input and an output symbol; every instruction comes with each of them
     # None: all distributions of a task have the same mappings. Otherwise each distribution has a function of its own;
     # these are the similar tasks of one identity, and they share this many mappings (B.1; the paper: 3).
     shared_mappings: int | None = None
     # Pairs of a source and a target task with the same inputs; alignment gives the source tasks the outputs of
     # their targets (F.1; the paper: 3).
     source_target_pairs: int = 0
-    validation_tasks: int = 10
+    validation_tasks: int = 10  # regular tasks that withhold instructions for validation
     validation_instructions_per_distribution: int = 3  # withheld from training, with all mappings
     subset_composition: str = SUBSET_COMPOSITIONS[0]  # the paper's text does not explain its 180 instances
     task_vocabulary_size: int = 25  # symbols for inputs and outputs alike
-    instruction_vocabulary_size: int = 35
-    max_metacharacters: int = 3
-    min_metacharacters: int = 1
-    max_characters: int = 10  # of the arguments of one metacharacter
-    min_characters: int = 3
-    constructs: tuple[str, ...] = CONSTRUCTS
-    quantifiers: tuple[str, ...] = QUANTIFIERS
+    instruction_vocabulary_size: int = 35  # symbols of instructions, none of them an input or output
+    max_metacharacters: int = 3  # of one regular expression, at most; a metacharacter is a construct with a quantifier
+    min_metacharacters: int = 1  # of one regular expression, at least
+    max_characters: int = 10  # of the arguments of one metacharacter, at most
+    min_characters: int = 3  # of the arguments of one metacharacter, at least
+    constructs: tuple[str, ...] = CONSTRUCTS  # a metacharacter is a group (abc), a class [abc] or an alternation (ab|c)
+    quantifiers: tuple[str, ...] = QUANTIFIERS  # how often a metacharacter repeats
     repeat_limit: int = 10  # the most repetitions of *, + and {m,n}; xeger's default
     shortest_instruction: int = 1  # shorter samples are drawn again; the paper gives no limit
     longest_instruction: int = 62  # longer samples are drawn again; with input and output it fills 64 positions

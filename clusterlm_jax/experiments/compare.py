@@ -1,6 +1,6 @@
 """Puts any runs of one experiment on one page, as a grid does after every point:
 
-python -m clusterlm_jax.experiments.compare DIR DIR ... --into=DIR
+.venv/bin/python -m clusterlm_jax.experiments.compare DIR DIR ... --into=DIR
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clusterlm_jax.workdir import WorkDir, read_json
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m clusterlm_jax.experiments.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog=".venv/bin/python -m clusterlm_jax.experiments.compare", description=__doc__)
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="work directories to compare")
     parser.add_argument("--into", required=True, type=Path, metavar="DIR", help="where to write")
     given = parser.parse_args(arguments)

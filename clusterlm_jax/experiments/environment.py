@@ -7,9 +7,11 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
+from clusterlm_jax.records import UserError
 from clusterlm_jax.workdir import WorkDir
 
 PACKAGES = (
@@ -33,6 +35,18 @@ def record(workdir: WorkDir, precision: Mapping[str, str]) -> None:
             "git_commit": _git_commit(),
         },
     )
+
+
+def check_device(config: Any, workdir: WorkDir) -> None:
+    """The check of a stage that computes on a device: refuses a JAX_PLATFORMS that this machine has no device of."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # an assertion, without words, where jax has no such plugin
+        said = str(error).partition(" (set JAX_PLATFORMS")[0].partition("\n")[0].rstrip(".") or "no plugin for it"
+        raise UserError(
+            f"JAX_PLATFORMS is {jax.config.jax_platforms!r}, but jax finds no such device here: {said}; "
+            "set it to cpu, as launch/local.sh does, or unset it."
+        ) from error
 
 
 def _git_commit() -> str | None:

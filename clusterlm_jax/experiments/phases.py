@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 import jax
-from tqdm import tqdm
 
+from clusterlm_jax import progress
 from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.data import surface
@@ -27,7 +27,7 @@ from clusterlm_jax.training.state import TrainState
 from clusterlm_jax.workdir import WorkDir, append_jsonl
 
 SYMBOLS = "null/symbols"
-SHOWN = {"loss": "training_loss", "subset": "training_subset_accuracy", "validation": "validation_accuracy"}
+SHOWN = ("training_loss", "training_subset_accuracy", "validation_accuracy")
 
 
 def train(phase: Phase, work: Work) -> None:
@@ -41,8 +41,8 @@ def train(phase: Phase, work: Work) -> None:
         _rewind(phase, work, done)
         work.score(cells_so_far(phase, work))
         epochs = trainer.epochs(state, done)
-        bar = {"total": phase.spec.epochs, "initial": max(done, 0), "unit": "epoch", "desc": phase.run}
-        with tqdm(**bar, dynamic_ncols=True) as shown:
+        forecast = progress.Forecast(phase, work.evaluator, len(_cells(phase, work, 0, 0, 0)))
+        with progress.bar(phase.run, "epoch", phase.spec.epochs, max(done, 0), progress.COMPILING) as shown:
             for _ in range(done, phase.spec.epochs):
                 with work.dir.timed("train" if phase.run == "main" else phase.run):
                     end = next(epochs)
@@ -50,7 +50,9 @@ def train(phase: Phase, work: Work) -> None:
                         work.store.save(states)
                     best = _record(phase, work.dir, checkpoints, end, best)
                     work.score(_cells_at(phase, work, end))
-                _show(shown, end, work.evaluator)
+                if end.epoch:  # the bar says "compiling" until an epoch was trained
+                    _show(shown, end, work.evaluator)
+                forecast.tell(end.epoch)
 
 
 def best_params(phase: Phase, work: Work) -> Any:
@@ -179,12 +181,10 @@ def _cells_at(phase: Phase, work: Work, end: EpochEnd) -> list[Cell]:
     return [cell for seed in read for cell in _cells(phase, work, seed.seed, end.epoch, seed.step)]
 
 
-def _show(bar: tqdm, end: EpochEnd, evaluator: Evaluator | None) -> None:
+def _show(bar: progress.Bar, end: EpochEnd, evaluator: Evaluator | None) -> None:
     bar.update(end.epoch - bar.n)
-    values = {
-        name: " ".join(f"{seed.metrics[key]:.3f}" for seed in end.seeds if key in seed.metrics)
-        for name, key in SHOWN.items()
-    }
+    known = [key for key in SHOWN if key in end.seeds[0].metrics]
+    values = {key.replace("_", " "): " ".join(f"{seed.metrics[key]:.3f}" for seed in end.seeds) for key in known}
     cells = {"cells": f"{evaluator.finished}/{evaluator.queued}"} if evaluator is not None else {}
     bar.set_postfix(values | cells)
 

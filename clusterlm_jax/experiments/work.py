@@ -6,8 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterable
 
-from tqdm import tqdm
-
+from clusterlm_jax import progress
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.table import ScoreTable
@@ -58,6 +57,5 @@ class Work:
     def drain(self) -> None:
         """Waits for the evaluator behind a progress bar."""
         evaluator = self.evaluator
-        bar = {"total": evaluator.queued, "initial": evaluator.finished, "unit": "cell", "desc": "analyse"}
-        with tqdm(**bar, dynamic_ncols=True) as shown:
+        with progress.bar("analyse", "cell", evaluator.queued, evaluator.finished) as shown:
             evaluator.drain(lambda finished: shown.update(finished - shown.n))

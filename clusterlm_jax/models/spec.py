@@ -14,11 +14,11 @@ PAPER_WIDTH = 768  # the one width whose feed-forward network the paper gives: 1
 class GPT2Spec:
     """Hyperparameters of table 4; the vocabulary follows from the data."""
 
-    layers: int = 6
-    heads: int = 8
-    hidden_dim: int = 768
+    layers: int = 6  # blocks (table 4)
+    heads: int = 8  # attention heads of each block (table 4); they divide hidden_dim
+    hidden_dim: int = 768  # width of the residual stream (table 4); the paper also has 32, 256 and 2048 (table 9)
     ffn_dim: int | None = None  # unset: 1024 at width 768, twice the width elsewhere; this gives table 9's counts
-    positions: int = 64
+    positions: int = 64  # tokens of the longest instance: instruction, input and output
     dropout: float = 0.2  # of embeddings, attention weights and both residual branches, as in GPT-2
     initial_scale: float = 0.02  # of weights and embeddings: GPT-2's, not in the paper; it matters (docs/results.md)
     tied: bool = True  # the language head is the word embedding, as in GPT-2; False adds vocabulary x width parameters

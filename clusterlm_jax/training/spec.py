@@ -21,7 +21,7 @@ class TrainSpec:
     """
 
     section: ClassVar[str] = "train"
-    epochs: int = 200
+    epochs: int = 200  # passes over the training instances (table 4)
     # Instances of a step; not in the paper. A batch has whole units of `batch_unit`, at most so many instances and at
     # least one unit; `instances_per_step` in run.json is what it has (64 becomes 60 with the paper's five mappings).
     batch_size: int = 32
@@ -33,7 +33,7 @@ class TrainSpec:
     loss: str = "sequence"
     learning_rate: float = 1e-4  # of AdamW, annealed to 0 along a cosine over all steps
     weight_decay: float = 0.01  # not in the paper; the default of the usual AdamW
-    max_gradient_norm: float = 1.0
+    max_gradient_norm: float = 1.0  # the norm that gradients are clipped to (table 4)
     seed_axis: str = "auto"  # several seeds side by side ("vmap") or in turn ("map"); "auto": in turn on a CPU only
     checkpoint_every: int = 1  # epochs between checkpoints: at most this many are lost when a run is killed
 
@@ -75,7 +75,7 @@ class SwitchSpec:
     examples: tuple[int, ...] = (1, 2, 5)  # instances of each task that is no source task; 1 is the paper's
     layer: str = FINAL_NORM  # the layer whose states the switch reads; "1" is block 1
     steps: int = 500  # of AdamW, each on all examples: enough for both kinds of switch to separate the examples
-    learning_rate: float = 1e-2
+    learning_rate: float = 1e-2  # of AdamW
 
     def __post_init__(self) -> None:
         if not self.examples or min(self.examples) < 1 or len(set(self.examples)) < len(self.examples):

@@ -72,3 +72,15 @@ def test_the_exit_code_of_a_dead_worker_is_reported(place: Path, spec: AnalysisS
     with pytest.raises(WorkerDied, match="exit code -9"):
         worker.score(cells[0])
     worker.end()
+
+
+def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
+    """The parent was killed while the worker scored: nobody reads the answer."""
+    program = "from clusterlm_jax.analysis import worker\nworker._answer = lambda *question: ()\nworker.main()"
+    given = [sys.executable, "-c", program]
+    with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
+        worker.stdout.close()
+        pickle.dump((), worker.stdin)
+        worker.stdin.close()
+        assert worker.stderr.read() == b""
+        assert worker.wait(PATIENCE_SECONDS) == 1

@@ -38,7 +38,7 @@ class NaturalSpec:
     mappings_dir: str = ""  # Hendel et al.'s folder with their JSON files; empty: our pairs
     wordings: str = ""  # a JSON file {task: [wording, ...]} with tasks named as in `TASKS`; empty: our wordings
     wordings_per_task: int = 55  # the paper asks a chat model for 50, but its total of 8,800 needs 55
-    mappings_per_task: int = 10
+    mappings_per_task: int = 10  # pairs of words of each task; the paper's
 
     def __post_init__(self) -> None:
         for name in ("wordings_per_task", "mappings_per_task"):

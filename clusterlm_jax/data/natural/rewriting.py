@@ -164,7 +164,7 @@ def _write(wordings: Mapping[str, Sequence[str]], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m clusterlm_jax.data.natural.rewriting",
+        prog=".venv/bin/python -m clusterlm_jax.data.natural.rewriting",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

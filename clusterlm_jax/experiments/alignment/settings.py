@@ -13,20 +13,15 @@ from clusterlm_jax.training.spec import FinetuneSpec, SwitchSpec, TrainSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Alignment(Settings):
-    """Alignment with less forgetting: a model trained like the main one, then changed in four ways (paper F.1).
-
-    Attributes:
-      train: of the base model.
-      finetune: of the whole model, and of its head alone, on source tasks with the outputs of their targets.
-    """
+    """Alignment with less forgetting: a model trained like the main one, then changed in four ways (paper F.1)."""
 
     experiment: str = "alignment"
     stages: tuple[str, ...] = ("data", "train", "align", "report")
     seeds: tuple[int, ...] = (0, 1, 2)
     data: DataSpec = DataSpec(hard_tasks=0, source_target_pairs=3, task_vocabulary_size=65)
     model: GPT2Spec = GPT2Spec()
-    train: TrainSpec = TrainSpec()
-    finetune: FinetuneSpec = FinetuneSpec()
+    train: TrainSpec = TrainSpec()  # of the base model
+    finetune: FinetuneSpec = FinetuneSpec()  # of the whole model, and of its head alone
     switch: SwitchSpec = SwitchSpec()
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from clusterlm_jax.analysis.answers import count_by_task, share
 from clusterlm_jax.data.alignment import OTHERS, aligned
-from clusterlm_jax.experiments import datasets, phases
+from clusterlm_jax.experiments import datasets, environment, phases
 from clusterlm_jax.experiments.alignment.methods import BASE, DIRECT, HEAD, HEAD_ALONE, TASKS, WHOLE
 from clusterlm_jax.experiments.alignment.settings import Alignment
 from clusterlm_jax.experiments.stages import Stage, report
@@ -142,7 +142,7 @@ def _validation(dataset: Dataset) -> np.ndarray:
 
 STAGES = {
     "data": datasets.MAKE,
-    "train": Stage(train, needs=("data",), left=base_trained, timed=False),
-    "align": Stage(align, needs=("data", "train"), timed=False),
+    "train": Stage(train, ("data",), base_trained, environment.check_device, timed=False),
+    "align": Stage(align, ("data", "train"), check=environment.check_device, timed=False),
     "report": report("data"),
 }

@@ -8,7 +8,7 @@ worker processes score them while training goes on. Any stage may be killed; the
 
 from __future__ import annotations
 
-from clusterlm_jax.experiments import datasets, phases
+from clusterlm_jax.experiments import datasets, environment, phases
 from clusterlm_jax.experiments.emergence.settings import Emergence
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
@@ -36,7 +36,7 @@ def the_phase(config: Emergence, work: Work) -> Phase:
 
 STAGES = {
     "data": datasets.MAKE,
-    "train": Stage(train, needs=("data",), left=phases.trained, timed=False),
+    "train": Stage(train, ("data",), phases.trained, environment.check_device, timed=False),
     "analyse": Stage(analyse, needs=("data", "train")),
     "report": report("data", "train"),
 }

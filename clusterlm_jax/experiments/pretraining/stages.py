@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clusterlm_jax.data.pretraining import instructions_alone, task_identification, with_task_identities
-from clusterlm_jax.experiments import datasets, phases
+from clusterlm_jax.experiments import datasets, environment, phases
 from clusterlm_jax.experiments.pretraining import starts
 from clusterlm_jax.experiments.pretraining.settings import Pretraining
 from clusterlm_jax.experiments.pretraining.starts import INSTRUCTION, STARTS, TASK_ID
@@ -81,7 +81,7 @@ def _model(config: Pretraining, by_seed: Mapping[int, Dataset]) -> GPT2:
 
 STAGES = {
     "data": datasets.MAKE,
-    "train": Stage(train, needs=("data",), left=phases.trained, timed=False),
+    "train": Stage(train, ("data",), phases.trained, environment.check_device, timed=False),
     "analyse": Stage(analyse, needs=("data", "train")),
     "report": report("data", "train"),
 }

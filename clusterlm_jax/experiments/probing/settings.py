@@ -14,15 +14,11 @@ from clusterlm_jax.settings import Settings, check_eval
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probing(Settings):
-    """Natural instructions and a pretrained model (paper 3.4).
-
-    Attributes:
-      checkpoint: a directory, or a name on the Hugging Face hub, such as `EleutherAI/gpt-j-6b`.
-    """
+    """Natural instructions and a pretrained model (paper 3.4)."""
 
     experiment: str = "probing"
     stages: tuple[str, ...] = ("data", "extract", "analyse", "report")
-    checkpoint: str = ""
+    checkpoint: str = ""  # a directory, or a name on the Hugging Face hub, such as EleutherAI/gpt-j-6b
     data: NaturalSpec = NaturalSpec()
     extract: ExtractSpec = ExtractSpec()
     eval: AnalysisSpec = AnalysisSpec(labels=LABELS, jobs=("raw", "tsne"))

@@ -14,8 +14,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-from tqdm import tqdm
 
+from clusterlm_jax import progress
 from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.data.natural import prompts as natural
 from clusterlm_jax.data.surface import bag_of_words
@@ -71,11 +71,12 @@ def extract(config: Probing, work: Work) -> None:
         columns = {**prompts.labels, "position": np.array([len(text_ids) - 1 for text_ids in ids], np.int32)}
         done = work.store.shards(*states)
         read = sum(len(batch.instance_N) for shard in shards[:done] for batch in shard)
-        with tqdm(total=len(prompts), initial=read, unit="prompt", desc="extract", dynamic_ncols=True) as bar:
+        with progress.bar("extract", "prompt", len(prompts), read, progress.COMPILING) as bar:
             new = read_shards(model, params, shards[done:], columns, MAIN, config.seeds[0], SPLIT)
             for number, shard in enumerate(new, start=done):
                 work.store.save_shard(shard, number)
                 bar.update(shard.hidden_LND.shape[1])
+                bar.set_postfix_str("")
         work.store.complete(*states)
 
 
@@ -108,7 +109,8 @@ def _check_words(config: Probing, workdir: WorkDir) -> None:
 
 
 def _check_checkpoint(config: Probing, workdir: WorkDir) -> None:
-    """The checkpoint must be there; it is downloaded before anything else is done."""
+    """The device and the checkpoint must be there; it is downloaded before anything else is done."""
+    environment.check_device(config, workdir)
     if not _read(config, workdir):
         _locate(config)
 
