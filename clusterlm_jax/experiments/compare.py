@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clusterlm_jax import experiments
+from clusterlm_jax.json_files import read_json
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.workdir import read_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
