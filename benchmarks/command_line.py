@@ -15,7 +15,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsH
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """The parser of `benchmarks.NAME`, still without arguments."""
-    program = f"python -m benchmarks.{name}"
+    program = f".venv/bin/python -m benchmarks.{name}"
     return argparse.ArgumentParser(prog=program, description=description, formatter_class=Formatter)
 
 

@@ -187,6 +187,12 @@ def _refuse_unknown(where: str, given: dict[str, Any], allowed: list[str]) -> No
 def _checked(key: str, spec: type, name: str, value: Any) -> Any:
     """A value of the declared type. An int is accepted for a float, and a list for a tuple."""
     allowed = _types(spec, name)
+    for number in value if isinstance(value, list | tuple) else (value,):
+        # Whole numbers become int32 and others float32, on the device at the latest.
+        if isinstance(number, int) and abs(number) >= 2**31:
+            raise UserError(f"{key} is {value!r}; a whole number must be below {2**31} in size.")
+        if isinstance(number, float) and not (number == 0 or 1e-30 <= abs(number) <= 1e30):
+            raise UserError(f"{key} is {value!r}; it must be a finite number of at most 1e30, and 0 or at least 1e-30.")
     if float in allowed and type(value) is int:
         return float(value)
     origins = [typing.get_origin(kind) or kind for kind in allowed]

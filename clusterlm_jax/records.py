@@ -39,6 +39,18 @@ class UserError(Exception):
     """A problem that the user can fix. It is shown as one sentence, without a traceback."""
 
 
+def check_bounds(section: str, spec: object, **bounds: tuple[float, float]) -> None:
+    """Refuses numbers of a spec outside their bounds, which are themselves allowed.
+
+    The upper bounds are far above any use: a slip of the keyboard is told at once, and not by a full memory later.
+    """
+    for name, (least, most) in bounds.items():
+        value = getattr(spec, name)
+        if not least <= value <= most:
+            allowed = f"at least {least:,}" if value < least else f"at most {most:,}"
+            raise UserError(f"{section}.{name} is {value}; it must be {allowed}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
     """The layout of token ids: 0 is padding, then come the instruction symbols, the task symbols, and one spare.

@@ -6,12 +6,13 @@ A room declares and checks its own keys (`*/spec.py`); an experiment puts these 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import SPLITS, Dataset, UserError
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.training.spec import TrainSpec
 
@@ -51,17 +52,44 @@ def check_data(data: DataSpec, model: GPT2Spec) -> None:
 
 
 def check_training(train: TrainSpec, most_instances: int) -> None:
-    """Refuses a batch larger than the dataset can be."""
+    """Refuses a batch larger than the dataset can be, or is."""
     if train.batch_size > most_instances:
         raise UserError(
             f"{train.section}.batch_size is {train.batch_size}, but there are at most {most_instances} instances."
         )
 
 
-def check_every(analysis: AnalysisSpec, train: TrainSpec) -> None:
-    """Refuses an interval between two analyses that is longer than the training."""
+def check_sizes(analysis: AnalysisSpec, width: int, read: int, training: int) -> None:
+    """Refuses an analysis that takes more points or dimensions than there are, or can be at most.
+
+    Args:
+      width: of a hidden state.
+      read: instances of the smallest split whose states are read.
+      training: instances of the training split, among which neighbours are searched.
+    """
+    for job, name, most, what in (
+        ("tsne", "tsne_perplexity", read - 1, f"instances of a split, at most {read} in all"),
+        ("tsne", "tsne_components", min(read, width), f"dimensions, at most {width}, or instances, at most {read}"),
+        ("knn", "neighbours", training, f"training instances, at most {training} in all"),
+    ):
+        if job in analysis.jobs and getattr(analysis, name) > most:
+            raise UserError(f"eval.{name} is {getattr(analysis, name)}; there are too few {what}.")
+
+
+def check_data_of(train: TrainSpec, datasets: Mapping[int, Dataset], analysis: AnalysisSpec | None = None) -> None:
+    """Refuses what the data of a training turn out to be too few for; an `analysis` where its states are read."""
+    training = min(len(dataset.splits["training"]) for dataset in datasets.values())
+    check_training(train, training)
+    if analysis is not None:
+        sizes = [len(dataset.splits[name]) for dataset in datasets.values() for name in SPLITS]
+        check_sizes(analysis, analysis.tsne_components, min(filter(None, sizes)), training)
+
+
+def check_analysis(analysis: AnalysisSpec, train: TrainSpec, model: GPT2Spec, data: DataSpec) -> None:
+    """Refuses an analysis that the training is too short, the model too narrow or the data too small for."""
     if analysis.every > train.epochs:
         raise UserError(f"eval.every is {analysis.every}, above {train.section}.epochs = {train.epochs}.")
+    check_sizes(analysis, model.hidden_dim, data.most_validation_instances, data.most_instances)
 
 
 def check_eval(analysis: AnalysisSpec, reason: str, **allowed: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from clusterlm_jax import config as configuration
 from clusterlm_jax import experiments
 from clusterlm_jax import workdir as module
+from clusterlm_jax.json_files import append_jsonl
 from clusterlm_jax.records import UserError
 from clusterlm_jax.workdir import FORMER, Busy, WorkDir, size
 
@@ -24,6 +25,15 @@ def workdir(tmp_path: Path) -> WorkDir:
     return WorkDir(tmp_path)
 
 
+def has_results(workdir: WorkDir) -> None:
+    """A row of metrics, which is worth keeping."""
+    append_jsonl(workdir.metrics, {"run": "main", "seed": 0, "epoch": 0, "step": 0})
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*") if path.name != ".lock"}
+
+
 def test_a_run_that_keeps_its_states_may_have_more_jobs(workdir: WorkDir) -> None:
     workdir.claim(config(True))
     workdir.claim(config(True, jobs=("raw", "across")))
@@ -33,6 +43,7 @@ def test_a_run_that_keeps_its_states_may_have_more_jobs(workdir: WorkDir) -> Non
 def test_a_run_without_its_states_may_not(workdir: WorkDir) -> None:
     """The new job's cells could never be scored. Breaks if `eval.jobs` may always differ."""
     workdir.claim(config(False))
+    has_results(workdir)
     with pytest.raises(UserError, match=r"belongs to another configuration; it differs in eval\.jobs"):
         workdir.claim(config(False, jobs=("raw", "across")))
     assert workdir.read_json("config.json")["eval"]["jobs"] == ["raw"]
@@ -41,6 +52,7 @@ def test_a_run_without_its_states_may_not(workdir: WorkDir) -> None:
 @pytest.mark.parametrize("keep_hidden", [True, False])
 def test_what_changes_a_number_is_another_configuration(workdir: WorkDir, keep_hidden: bool) -> None:
     workdir.claim(config(keep_hidden))
+    has_results(workdir)
     workdir.claim(config(keep_hidden, workers=4))
     with pytest.raises(UserError, match=r"eval\.neighbours \(there 10, now 5\)"):
         workdir.claim(config(keep_hidden, neighbours=5))
@@ -55,6 +67,7 @@ def test_a_run_of_an_earlier_version_resumes(workdir: WorkDir) -> None:
 
 def test_a_former_key_with_another_value_is_a_difference(workdir: WorkDir) -> None:
     workdir.write_json("config.json", config(False, retries=5))
+    has_results(workdir)
     with pytest.raises(UserError, match=r"differs in eval\.retries \(there 5, now 'unset'\)"):
         workdir.claim(config(False))
 
@@ -91,3 +104,128 @@ def test_a_small_run_on_a_full_disk_is_told_how_much_it_needs(workdir, monkeypat
     monkeypatch.setattr(module, "free_bytes", lambda path: 4 * 2**20)
     with pytest.raises(UserError, match=r"needs up to 13 MiB in .*, where 4 MiB are free: choose another --workdir\."):
         workdir.check_disk(13 * 2**20, "choose another --workdir")
+
+
+def half_a_run(workdir: WorkDir, *, results: bool = False) -> None:
+    """What a run leaves before its first epoch ends; refused then."""
+    with workdir.locked():
+        workdir.claim(config(False))
+        workdir.update_run(dataset={"0": {"tasks": 3}})
+        workdir.dataset(0).mkdir(parents=True, exist_ok=True)
+        (workdir.dataset(0) / "tasks.json").write_text("{}")
+        (workdir.checkpoints / "main" / "last").mkdir(parents=True)
+        if results:
+            has_results(workdir)
+        raise UserError("refused")
+
+
+def test_a_refusal_leaves_no_directory_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="refused"):
+        half_a_run(WorkDir(tmp_path / "runs" / "one"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_leaves_other_files_alone(workdir: WorkDir) -> None:
+    """Also a folder that is named as one of ours: without a `config.json` it is the user's."""
+    (workdir.root / "dataset").mkdir()
+    (workdir.root / "dataset" / "words.txt").write_text("of the user")
+    with pytest.raises(UserError, match="refused"):
+        half_a_run(workdir)
+    assert {path.name for path in workdir.root.iterdir()} == {".lock", "dataset"}
+    with workdir.locked():
+        workdir.claim(config(False))
+    with pytest.raises(UserError, match="belongs to another configuration"):
+        workdir.claim(config(False, neighbours=3))
+    assert (workdir.root / "dataset" / "words.txt").exists()
+
+
+def test_data_alone_are_no_claim(workdir: WorkDir) -> None:
+    """They are remade in seconds. A refusal of another configuration brings them back; its success replaces them."""
+    with workdir.locked():
+        workdir.claim(config(False, neighbours=3))
+        workdir.dataset(0).mkdir(parents=True)
+        (workdir.dataset(0) / "dataset.npz").write_text("three")
+    before = contents(workdir.root)
+    with pytest.raises(UserError, match="refused"):
+        half_a_run(workdir)
+    assert contents(workdir.root) == before
+    with workdir.locked():
+        workdir.claim(config(False))
+    assert {path.name for path in contents(workdir.root)} == {"config.json"}
+
+
+def test_what_is_worth_keeping_is_kept(workdir: WorkDir) -> None:
+    with pytest.raises(UserError, match="refused"):
+        half_a_run(workdir, results=True)
+    with pytest.raises(UserError, match="belongs to another configuration"):
+        workdir.claim(config(False, neighbours=3))
+    assert workdir.metrics.exists()
+    assert workdir.dataset(0).is_dir()
+
+
+def test_results_without_a_configuration_are_no_runs(workdir: WorkDir) -> None:
+    has_results(workdir)
+    with pytest.raises(UserError, match=r"holds results, but no config\.json"):
+        workdir.claim(config(False))
+
+
+def test_many_differences_are_not_all_listed(workdir: WorkDir) -> None:
+    workdir.claim(config(False) | {f"key_{number}": 0 for number in range(9)})
+    has_results(workdir)
+    with pytest.raises(UserError, match=r"key_4 \(there 0, now 'unset'\) and 4 more keys: choose"):
+        workdir.claim(config(False))
+
+
+def diverged(workdir: WorkDir) -> None:
+    """Two trainings, of which the second diverged after its first epoch."""
+    workdir.claim(config(False) | {"finetune": {"rate": 1e9}})
+    phases = {"base": {"trained": 0}, "tuned": {"trained": 1, "diverged": "finetune"}, "later": {"trained": 0}}
+    workdir.update_run(phases=phases)
+    for run, facts in phases.items():
+        for epoch in range(facts["trained"] + 1):
+            append_jsonl(workdir.metrics, {"run": run, "seed": 0, "epoch": epoch, "step": epoch})
+        (workdir.checkpoints / run / "last").mkdir(parents=True)
+
+
+def test_a_training_that_diverged_begins_again_with_other_keys(workdir: WorkDir) -> None:
+    """It and what came after it; what came before it stays. Breaks if any key of any section may then differ."""
+    diverged(workdir)
+    mended = config(False) | {"finetune": {"rate": 1e-4}}
+    with pytest.raises(UserError, match=r"differs in finetune\.rate .*, train\.epochs"):
+        workdir.claim(mended | {"train": {"epochs": 9}})
+    workdir.claim(mended)
+    workdir.begin_again("base", "train", mended)
+    assert workdir.read_json("config.json")["finetune"] == {"rate": 1e9}, "it has not begun again yet"
+    workdir.begin_again("tuned", "finetune", mended)
+    assert workdir.read_json("config.json")["finetune"] == {"rate": 1e-4}
+    assert [row["run"] for row in workdir.metrics_rows()] == ["base"]
+    assert [path.name for path in workdir.checkpoints.iterdir()] == ["base"]
+
+
+def test_with_the_same_keys_it_does_not(workdir: WorkDir) -> None:
+    diverged(workdir)
+    before = contents(workdir.root)
+    workdir.begin_again("tuned", "finetune", config(False) | {"finetune": {"rate": 1e9}})
+    assert contents(workdir.root) == before
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2, 3, None])
+def test_metrics_that_lack_an_epoch_are_damaged(workdir: WorkDir, lost: int | None) -> None:
+    """Two seeds, two epochs, a row for each; or no file. Breaks if the rows alone are asked what should be there."""
+    rows = [{"run": "main", "seed": seed, "epoch": epoch, "step": epoch} for epoch in (0, 1) for seed in (0, 1)]
+    workdir.update_run(phases={"main": {"best": {"0": {"epoch": 0}, "1": {"epoch": 1}}, "trained": 1}})
+    for number, row in enumerate(rows):
+        if lost is not None and number != lost:
+            append_jsonl(workdir.metrics, row)
+    epoch, seed = (0, 0) if lost is None else (rows[lost]["epoch"], rows[lost]["seed"])
+    with pytest.raises(UserError, match=rf"metrics\.jsonl is damaged \(it lacks epoch {epoch} of main, seed {seed}\)"):
+        workdir.metrics_rows()
+
+
+def test_rows_beyond_the_last_epoch_written_down_are_fine(workdir: WorkDir) -> None:
+    """So a kill leaves it: the rows of an epoch come before what `run.json` says of it, and the last may be cut."""
+    workdir.update_run(phases={"main": {"best": {"0": {"epoch": 0}}, "trained": 0}})
+    for epoch in (0, 1):
+        append_jsonl(workdir.metrics, {"run": "main", "seed": 0, "epoch": epoch, "step": epoch})
+    workdir.metrics.write_bytes(workdir.metrics.read_bytes()[:-9])
+    assert [row["epoch"] for row in workdir.metrics_rows()] == [0]

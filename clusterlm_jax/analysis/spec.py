@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from clusterlm_jax.records import JOBS, UserError
+from clusterlm_jax.records import JOBS, UserError, check_bounds
 
 LABELS = ("task", "distribution", "distribution_mapping", "mapping", "input", "output")
 # What scores the cells: `eval.backend` -> a class (`records.AnalysisBackend`). The worker imports the class; a name
@@ -32,10 +32,10 @@ class AnalysisSpec:
     queue: int = 256  # waiting cells above which the training waits; their hidden states take disk space
 
     def __post_init__(self) -> None:
-        least = {"every": 1, "tsne_components": 2, "tsne_iterations": 250, "kmeans_restarts": 1, "kmeans_iterations": 1}
-        for name, low in (least | {"neighbours": 1, "null_draws": 0, "workers": 0, "queue": 1}).items():
-            if getattr(self, name) < low:
-                raise UserError(f"eval.{name} is {getattr(self, name)}; it must be at least {low}.")
+        check_bounds("eval", self, every=(1, 100_000), workers=(0, 10_000), queue=(1, 10_000_000))
+        check_bounds("eval", self, tsne_components=(2, 1000), tsne_iterations=(250, 1_000_000))
+        check_bounds("eval", self, kmeans_restarts=(1, 10_000), kmeans_iterations=(1, 1_000_000))
+        check_bounds("eval", self, neighbours=(1, 10_000_000), null_draws=(0, 10_000))
         if not self.tsne_perplexity > 0:
             raise UserError(f"eval.tsne_perplexity is {self.tsne_perplexity}; it must be above 0.")
         for name, given, allowed in (

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import string
 
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import UserError, check_bounds
 
 # Characters without a special meaning in a regular expression. Accented letters serve only vocabularies above 36.
 SYMBOLS = string.ascii_lowercase + string.digits + "".join(c for c in map(chr, range(0xDF, 0x180)) if c.islower())
 CONSTRUCTS = ("group", "class", "alternation")
 QUANTIFIERS = ("*", "+", "?", "{m,n}")
+
+# Lengths of an expression and of its samples, which are drawn again and again, and a table of all pairs of symbols.
+MOST = {"repeat_limit": 1000, "max_metacharacters": 100, "longest_instruction": 10_000, "task_vocabulary_size": 10_000}
+MOST_INSTANCES = 10_000_000
 
 SUBSET_COMPOSITIONS = ("hard_examples_and_originals", "all_available")
 
@@ -80,16 +84,26 @@ class DataSpec:
         instructions = self.max_distributions_per_task * self.instructions_per_distribution
         return self.number_of_tasks * instructions * self.mappings_per_task
 
+    @property
+    def most_validation_instances(self) -> int:
+        """An upper bound on the number of validation instances."""
+        instructions = self.max_distributions_per_task * self.validation_instructions_per_distribution
+        return self.validation_tasks * instructions * self.mappings_per_task
+
     def _check_counts(self) -> None:
         may_be_zero = {
             "hard_tasks", "validation_tasks", "validation_instructions_per_distribution", "source_target_pairs",
             "number_of_distributions", "validation_distributions", "hard_distributions", "hard_must_leave_expression",
         }  # fmt: skip
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.name in may_be_zero else 1
-            if isinstance(value, int) and value < least:
-                raise UserError(f"data.{field.name} is {value}; it must be at least {least}.")
+            if isinstance(getattr(self, field.name), int):
+                most = MOST.get(field.name, 100_000)
+                check_bounds("data", self, **{field.name: (0 if field.name in may_be_zero else 1, most)})
+        if self.most_instances > MOST_INSTANCES:
+            raise UserError(
+                f"data.number_of_tasks = {self.number_of_tasks} and the numbers of distributions, instructions and "
+                f"mappings give up to {self.most_instances:,} instances; at most {MOST_INSTANCES:,} are allowed."
+            )
         if self.shortest_instruction > self.longest_instruction:
             raise UserError(
                 f"data.shortest_instruction is {self.shortest_instruction}, "

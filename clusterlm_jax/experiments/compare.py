@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clusterlm_jax import experiments
+from clusterlm_jax.json_files import read_json
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report.reading import name_of
 from clusterlm_jax.report.spec import ReportSpec
-from clusterlm_jax.workdir import WorkDir, read_json
+from clusterlm_jax.workdir import WorkDir
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,22 +13,14 @@ from clusterlm_jax.workdir import WorkDir
 
 
 def _make(config: Any, work: Work) -> None:
-    """Synthesises the dataset of every seed, unless the work directory has it, and notes its sizes in `run.json`."""
-    workdir = work.dir
+    """Synthesises the dataset of every seed, unless the work directory has it."""
     for seed in config.seeds:
-        there = (workdir.dataset(seed) / storage.FILE).exists()
-        known = workdir.read_json("run.json").get("dataset", {})
-        if there and str(seed) in known:
-            continue
-        if there:  # killed before its facts were written
-            dataset = storage.load(workdir.dataset(seed))
-        else:
-            with workdir.timed("data"):
+        if not (work.dir.dataset(seed) / storage.FILE).exists():
+            with work.dir.timed("data"):
                 dataset = synthesise(config.data, seed)
-                _check_same(workdir, seed, dataset)
-                storage.save(dataset, workdir.dataset(seed))
-        facts = storage.statistics(dataset) | {"sha256": storage.digest(dataset)}
-        workdir.update_run(dataset=known | {str(seed): facts})
+                _check_same(work.dir, seed, dataset)
+                storage.save(dataset, work.dir.dataset(seed))
+    load(config, work.dir)
 
 
 def _made(config: Any, workdir: WorkDir) -> bool:
@@ -39,14 +31,18 @@ MAKE = Stage(_make, left=_made, timed=False)
 
 
 def load(config: Any, workdir: WorkDir) -> dict[int, Dataset]:
-    """The datasets by seed.
+    """The datasets by seed. Their sizes are noted in `run.json`, unless they are there.
 
     Raises:
       UserError: one is missing, unreadable, or not the one this run began with.
     """
     datasets = {seed: storage.load(workdir.dataset(seed)) for seed in config.seeds}
+    known = workdir.read_json("run.json").get("dataset", {})
     for seed, dataset in datasets.items():
         _check_same(workdir, seed, dataset)
+        if str(seed) not in known:  # killed before they were written
+            known |= {str(seed): storage.statistics(dataset) | {"sha256": storage.digest(dataset)}}
+            workdir.update_run(dataset=known)
     return datasets
 
 

@@ -37,26 +37,27 @@ def run(points: Mapping[str, Settings], shared: dict[str, Any], workdir: WorkDir
     Raises:
       UserError: points failed; it names them after all others have run.
     """
-    with _turn(workdir):
-        workdir.claim(shared)
-    directories = {name: workdir.root / name for name in points}
-    failed = []
-    for number, (name, config) in enumerate(points.items(), start=1):
-        print(f"Point {number} of {len(points)}: {name}")
-        try:
-            stages.run(config, WorkDir(directories[name]))
-        except Busy as error:
-            print(f"{error} The point is left to it.")
-        except UserError as error:
-            failed.append(name)
-            print(f"clusterlm_jax: the point {name} failed: {error}", file=sys.stderr)
-        jax.clear_caches()  # another point has other shapes, so what was compiled for this one only takes memory
-        if "report" in config.stages:
-            with _turn(workdir):
-                page = experiments.part(config.experiment, "page").compare(directories, workdir.root, config.report)
-            print(f"The comparison so far is at {page}")
-    if failed:
-        raise UserError(f"{len(failed)} of {len(points)} points failed: {'; '.join(failed)}.")
+    with workdir.undone_if_refused():
+        with _turn(workdir):
+            workdir.claim(shared)
+        directories = {name: workdir.root / name for name in points}
+        failed = []
+        for number, (name, config) in enumerate(points.items(), start=1):
+            print(f"Point {number} of {len(points)}: {name}")
+            try:
+                stages.run(config, WorkDir(directories[name]))
+            except Busy as error:
+                print(f"{error} The point is left to it.")
+            except UserError as error:
+                failed.append(name)
+                print(f"clusterlm_jax: the point {name} failed: {error}", file=sys.stderr)
+            jax.clear_caches()  # another point has other shapes, so what was compiled for this one only takes memory
+            if "report" in config.stages and directories[name].exists():
+                with _turn(workdir):
+                    page = experiments.part(config.experiment, "page").compare(directories, workdir.root, config.report)
+                print(f"The comparison so far is at {page}")
+        if failed:
+            raise UserError(f"{len(failed)} of {len(points)} points failed: {'; '.join(failed)}.")
 
 
 @contextlib.contextmanager

@@ -17,14 +17,16 @@ from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.data import surface
 from clusterlm_jax.experiments import environment
 from clusterlm_jax.experiments.work import Work
+from clusterlm_jax.json_files import append_jsonl
 from clusterlm_jax.models.gpt2 import initial_params, parameter_count
 from clusterlm_jax.records import Cell, Dataset, HiddenStates, layer_names
 from clusterlm_jax.report import paper
-from clusterlm_jax.training.checkpoints import Best, Checkpoints
-from clusterlm_jax.training.loop import EpochEnd, Trainer, filled_splits, initial_states, stack
+from clusterlm_jax.settings import check_data_of
+from clusterlm_jax.training.checkpoints import Best, Checkpoints, facts_of
+from clusterlm_jax.training.loop import EpochEnd, NotANumber, Trainer, filled_splits, initial_states, stack
 from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.state import TrainState
-from clusterlm_jax.workdir import WorkDir, append_jsonl
+from clusterlm_jax.workdir import WorkDir
 
 SYMBOLS = "null/symbols"
 SHOWN = ("training_loss", "training_subset_accuracy", "validation_accuracy")
@@ -32,20 +34,26 @@ SHOWN = ("training_loss", "training_subset_accuracy", "validation_accuracy")
 
 def train(phase: Phase, work: Work) -> None:
     """Trains from the last checkpoint, or from the start, to the last epoch; with an evaluator, analyses beside it."""
+    check_data_of(phase.spec, phase.datasets, work.spec if phase.analysed else None)
+    work.dir.begin_again(phase.run, phase.spec.section, work.config.as_dict())
     trainer, template = Trainer(phase), jax.eval_shape(partial(initial_states, phase))
     with _checkpoints(phase, work.dir) as checkpoints:
         done, state, best = checkpoints.restore_last(template) or (-1, None, {})
         advice = "raise eval.every, lower eval.queue, unset eval.keep_hidden, or choose another --workdir"
         work.dir.check_disk(_disk_needed(phase, work, template), advice)
-        _note(phase, work.dir, training=_batches_of(trainer))
+        _note(phase, work.dir, done, best, training=trainer.batches_by_seed, diverged="")
         _rewind(phase, work, done)
         work.score(cells_so_far(phase, work))
         epochs = trainer.epochs(state, done)
         forecast = progress.Forecast(phase, work.evaluator, len(_cells(phase, work, 0, 0, 0)))
         with progress.bar(phase.run, "epoch", phase.spec.epochs, max(done, 0), progress.COMPILING) as shown:
-            for _ in range(done, phase.spec.epochs):
+            for last in range(done, phase.spec.epochs):
                 with work.dir.timed("train" if phase.run == "main" else phase.run):
-                    end = next(epochs)
+                    try:
+                        end = next(epochs)
+                    except NotANumber:
+                        _note(phase, work.dir, last, best, diverged=phase.spec.section)
+                        raise
                     for states in (states for seed_end in end.seeds for states in seed_end.hidden):
                         work.store.save(states)
                     best = _record(phase, work.dir, checkpoints, end, best)
@@ -118,11 +126,6 @@ def cells_so_far(phase: Phase, work: Work) -> list[Cell]:
     return [cell for row in rows for cell in _cells(phase, work, row["seed"], row["epoch"], row["step"])]
 
 
-def analysed_epochs(epochs: int, every: int) -> frozenset[int]:
-    """Epoch 0, then every `every`-th, and the last."""
-    return frozenset({*range(0, epochs + 1, every), epochs})
-
-
 def _checkpoints(phase: Phase, workdir: WorkDir) -> Checkpoints:
     # The only phase of an older run has no folder of its own; such a run must resume, not begin again.
     alone = (workdir.checkpoints / "last").is_dir()
@@ -151,23 +154,15 @@ def _record(
             checkpoints.save_best(seed, end.epoch, end.params_of(index))
     if end.epoch % phase.spec.checkpoint_every == 0 or end.epoch == phase.spec.epochs:
         checkpoints.save_last(end.epoch, end.state, best)
-    facts = {str(s): {"epoch": entry.epoch, "step": entry.step, metric: entry.value} for s, entry in best.items()}
-    _note(phase, workdir, best=facts)
+    _note(phase, workdir, end.epoch, best)
     return best
 
 
-def _note(phase: Phase, workdir: WorkDir, **sections: Any) -> None:
-    """Adds sections to `run.json`, under `phases` and the phase's name."""
-    known = workdir.read_json("run.json").get("phases", {})
-    workdir.update_run(phases=known | {phase.run: known.get(phase.run, {}) | sections})
-
-
-def _batches_of(trainer: Trainer) -> dict[str, dict[str, float]]:
-    batches = zip(trainer.phase.seeds, trainer.batches, strict=True)
-    return {
-        str(seed): {"steps_per_epoch": b.steps, "instances_per_step": b.instances, "padding_share": b.padding_share}
-        for seed, b in batches
-    }
+def _note(phase: Phase, workdir: WorkDir, trained: int, best: Mapping[int, Best], **sections: Any) -> None:
+    """Writes the last epoch, the best ones, and other sections into `run.json`, under `phases` and the phase's name."""
+    known, best_of = workdir.read_json("run.json").get("phases", {}), facts_of(best, phase.criterion.metric)
+    facts = known.get(phase.run, {}) | {"best": best_of, "trained": trained} | sections
+    workdir.update_run(phases=known | {phase.run: facts})
 
 
 def _cells(phase: Phase, work: Work, seed: int, epoch: int, step: int) -> list[Cell]:

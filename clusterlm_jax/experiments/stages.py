@@ -22,7 +22,8 @@ class Stage(NamedTuple):
     Attributes:
       run: does it.
       needs: the earlier stages it cannot do without.
-      left: whether a work directory has all that later stages need of this one; it never raises.
+      left: whether a work directory has all that later stages need of this one; it raises nothing but
+        `UserError`, for a damaged file.
       check: raises `UserError` for what would fail later, before anything is touched.
       timed: whether its wall time is noted as a whole; a training notes each epoch instead, so a killed one counts.
     """

@@ -24,7 +24,7 @@ class Work:
     """
 
     def __init__(self, config: Settings, workdir: WorkDir) -> None:
-        self.dir, self.spec = workdir, config.eval
+        self.dir, self.config, self.spec = workdir, config, config.eval
         self._scores = "analyse" in config.stages
         self._open = contextlib.ExitStack()
 

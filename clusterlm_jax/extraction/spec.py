@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from clusterlm_jax.models.spec import COMPUTE_DTYPES
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import UserError, check_bounds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,4 @@ class ExtractSpec:
     def __post_init__(self) -> None:
         if self.compute_dtype not in COMPUTE_DTYPES:
             raise UserError(f"extract.compute_dtype is {self.compute_dtype!r}; allowed: {', '.join(COMPUTE_DTYPES)}.")
-        for name in ("batch_tokens", "shard"):
-            if getattr(self, name) < 1:
-                raise UserError(f"extract.{name} is {getattr(self, name)}; it must be at least 1.")
+        check_bounds("extract", self, batch_tokens=(1, 100_000_000), shard=(1, 10_000_000))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import UserError, check_bounds
 
 COMPUTE_DTYPES = ("float32", "bfloat16")
+MOST_WEIGHTS = 1e11  # with their gradients and AdamW's moments these take 1.6 TB
 PAPER_WIDTH = 768  # the one width whose feed-forward network the paper gives: 1024
 
 
@@ -25,19 +26,24 @@ class GPT2Spec:
     compute_dtype: str = "float32"  # of matrix products; parameters, residual stream and norms stay float32
 
     def __post_init__(self) -> None:
-        for name in ("layers", "heads", "hidden_dim", "positions"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1.")
+        check_bounds("model", self, layers=(1, 1000), heads=(1, 10_000), hidden_dim=(1, 100_000))
+        check_bounds("model", self, positions=(1, 100_000))
         if self.ffn_dim is not None and self.ffn_dim < 1:
             raise UserError(f"model.ffn_dim is {self.ffn_dim}; it must be at least 1, or unset.")
         if self.hidden_dim % self.heads:
             raise UserError(f"model.heads is {self.heads}, which does not divide model.hidden_dim = {self.hidden_dim}.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1.")
+        check_bounds("model", self, dropout=(0, 0.99))  # masks have 16 bits: beyond, hardly any value would be kept
         if not self.initial_scale > 0:
             raise UserError(f"model.initial_scale is {self.initial_scale}; it must be above 0.")
+        check_bounds("model", self, initial_scale=(0, 10))
         if self.compute_dtype not in COMPUTE_DTYPES:
             raise UserError(f"model.compute_dtype is {self.compute_dtype!r}; allowed: {', '.join(COMPUTE_DTYPES)}.")
+        weights = self.layers * self.hidden_dim * (4 * self.hidden_dim + 2 * self.feed_forward_width)
+        if weights > MOST_WEIGHTS:
+            raise UserError(
+                f"model.layers = {self.layers} blocks of model.hidden_dim = {self.hidden_dim} and width "
+                f"{self.feed_forward_width} inside have {weights:.2g} weights; at most {MOST_WEIGHTS:.0e}."
+            )
 
     @property
     def feed_forward_width(self) -> int:

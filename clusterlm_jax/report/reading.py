@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from clusterlm_jax.analysis.table import read_rows
+from clusterlm_jax.json_files import read_json, read_jsonl
 from clusterlm_jax.records import ScoreRow, UserError
 from clusterlm_jax.report.run import Curve, Key, NotRun, Run
-from clusterlm_jax.workdir import read_json, read_jsonl
+from clusterlm_jax.workdir import WorkDir
 
 MAIN, SYMBOLS = "main", "null/symbols"
 SECTIONS_BY_SEED = ("dataset", "training", "best")  # of run.json
@@ -77,7 +78,7 @@ def read_files(workdir: Path) -> dict[str, Any]:
     return {
         "name": name_of(workdir),
         "rows": read_rows(scores) if scores.exists() else (),
-        "records": read_jsonl(workdir / "metrics.jsonl"),
+        "records": WorkDir(workdir).metrics_rows(),
         "facts": read_json(workdir / "run.json"),
         "config": read_json(workdir / "config.json"),
         "environment": read_json(workdir / "env.json"),

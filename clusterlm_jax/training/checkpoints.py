@@ -26,6 +26,11 @@ class Best:
     value: float
 
 
+def facts_of(best: Mapping[int, Best], metric: str) -> dict[str, dict[str, float]]:
+    """What `run.json` says of the best epochs, by seed; `metric` is the one that chose them."""
+    return {str(s): {"epoch": entry.epoch, "step": entry.step, metric: entry.value} for s, entry in best.items()}
+
+
 class Checkpoints:
     """`last/` holds the two newest states of all seeds, `best/seed=S/` the parameters of the best epoch of seed S.
 

@@ -96,6 +96,15 @@ class Trainer:
         self._splits = filled_splits(phase.datasets.values())
         self._reader = Reader(phase.model, tuple(phase.datasets.values()), axis)
 
+    @property
+    def batches_by_seed(self) -> dict[str, dict[str, float]]:
+        """What `run.json` says of the batches of each seed."""
+        batches = zip(self.phase.seeds, self.batches, strict=True)
+        return {
+            str(seed): {"steps_per_epoch": b.steps, "instances_per_step": b.instances, "padding_share": b.padding_share}
+            for seed, b in batches
+        }
+
     def epochs(self, state: TrainState | None = None, done: int = -1) -> Iterator[EpochEnd]:
         """Trains from `state`, the state after epoch `done`, to the last epoch; without it, from the untrained models.
 
@@ -139,7 +148,7 @@ class Trainer:
             spec = self.phase.spec
             raise NotANumber(
                 f"The training loss of seed {self.phase.seeds[seed]} is not finite at step {at} (epoch {epoch}): "
-                f"lower {spec.section}.learning_rate (now {spec.learning_rate}); the last checkpoint is kept."
+                f"lower {spec.section}.learning_rate (now {spec.learning_rate}), and this training begins again."
             )
 
     def _end(self, epoch: int, state: TrainState, sums: steps.StepMetrics) -> EpochEnd:

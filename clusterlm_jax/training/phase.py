@@ -30,6 +30,11 @@ ACCURACY = Criterion("validation_accuracy")  # the paper's
 LOSS = Criterion("validation_sequence_loss", highest=False)
 
 
+def analysed_epochs(epochs: int, every: int) -> frozenset[int]:
+    """Epoch 0, then every `every`-th, and the last."""
+    return frozenset({*range(0, epochs + 1, every), epochs})
+
+
 @dataclasses.dataclass(frozen=True)
 class Phase:
     """What is trained, on what, and for how long.

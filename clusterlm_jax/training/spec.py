@@ -6,7 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 from clusterlm_jax.data.batching import UNITS
-from clusterlm_jax.records import FINAL_NORM, UserError
+from clusterlm_jax.records import FINAL_NORM, UserError, check_bounds
 
 SEED_AXES = ("auto", "vmap", "map")
 LOSSES = ("sequence", "output")
@@ -38,9 +38,8 @@ class TrainSpec:
     checkpoint_every: int = 1  # epochs between checkpoints: at most this many are lost when a run is killed
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{self.section}.{name} is {getattr(self, name)}; it must be at least 1.")
+        check_bounds(self.section, self, epochs=(1, 100_000), batch_size=(1, 10_000_000))
+        check_bounds(self.section, self, checkpoint_every=(1, 100_000), weight_decay=(0, 1000))
         if self.batch_unit not in UNITS:
             raise UserError(f"{self.section}.batch_unit is {self.batch_unit!r}; allowed: {', '.join(UNITS)}.")
         if self.loss not in LOSSES:
@@ -50,8 +49,6 @@ class TrainSpec:
         for name in ("learning_rate", "max_gradient_norm"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{self.section}.{name} is {getattr(self, name)}; it must be above 0.")
-        if not self.weight_decay >= 0:
-            raise UserError(f"{self.section}.weight_decay is {self.weight_decay}; it must be at least 0.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +79,7 @@ class SwitchSpec:
             raise UserError(
                 f"switch.examples is {self.examples!r}; it must hold one number or more, each once and at least 1."
             )
-        if self.steps < 1:
-            raise UserError(f"switch.steps is {self.steps}; it must be at least 1.")
+        check_bounds("switch", self, steps=(1, 1_000_000))
         if not self.learning_rate > 0:
             raise UserError(f"switch.learning_rate is {self.learning_rate}; it must be above 0.")
 

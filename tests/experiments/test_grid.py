@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,7 @@ def test_another_grid_and_a_single_run_do_not_share_its_directory(rooms, workdir
     single = WorkDir(tmp_path / "single")
     with single.locked():
         single.claim(alone)
+        single.metrics.touch()
     with pytest.raises(UserError, match="it differs in grid"):
         run_grid(single)
     assert rooms.begun == NAMES[:1]
@@ -150,6 +152,7 @@ def test_one_command_runs_a_grid_and_resumes_it(tmp_path):
     (root / "hidden_dim=8").mkdir(parents=True)
     foreign = root / "hidden_dim=8" / "config.json"
     foreign.write_text('{"seeds": [7]}')
+    (foreign.parent / "metrics.jsonl").touch()  # something worth keeping
 
     first = run(*command)
     assert first.returncode == 2
@@ -157,7 +160,7 @@ def test_one_command_runs_a_grid_and_resumes_it(tmp_path):
     assert foreign.read_text() == '{"seeds": [7]}'
     scores = (root / "hidden_dim=16" / "scores.csv").read_bytes()
 
-    foreign.unlink()
+    shutil.rmtree(foreign.parent)
     again = run(*command)
     assert again.returncode == 0, again.stderr
     assert "Point 1 of 2: hidden_dim=8" in again.stdout

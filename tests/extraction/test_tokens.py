@@ -11,7 +11,7 @@ import pytest
 
 from clusterlm_jax.extraction.tokens import Tokenizer
 from clusterlm_jax.records import UserError
-from tests import tiny_tokenizer
+from tests.extraction import tiny_tokenizer
 
 TEXTS = ["Translate into French: dog", "What is the plural of mouse", "dog"]
 

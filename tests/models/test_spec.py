@@ -13,7 +13,7 @@ from clusterlm_jax.records import UserError
     [
         ({"layers": 0}, "model.layers is 0"),
         ({"heads": 5}, "does not divide"),
-        ({"dropout": 1.0}, "below 1"),
+        ({"dropout": 1.0}, "model.dropout is 1.0; it must be at most 0.99"),
         ({"compute_dtype": "float16"}, "allowed: float32, bfloat16"),
         ({"ffn_dim": 0}, "model.ffn_dim is 0"),
         ({"initial_scale": 0.0}, "model.initial_scale is 0.0; it must be above 0"),

@@ -18,7 +18,7 @@ import numpy as np
 
 from clusterlm_jax.data.natural.hendel import is_word, read_pairs, spread
 from clusterlm_jax.data.natural.user_files import read_object
-from clusterlm_jax.records import Prompts, UserError, write_atomically
+from clusterlm_jax.records import Prompts, UserError, check_bounds, write_atomically
 
 DIRECTORY = Path(__file__).parent / "tasks"
 _PRESENT = ("present_simple_gerund", "present_simple_past_perfect", "present_simple_past_simple")
@@ -41,9 +41,7 @@ class NaturalSpec:
     mappings_per_task: int = 10  # pairs of words of each task; the paper's
 
     def __post_init__(self) -> None:
-        for name in ("wordings_per_task", "mappings_per_task"):
-            if getattr(self, name) < 1:
-                raise UserError(f"data.{name} is {getattr(self, name)}; it must be at least 1.")
+        check_bounds("data", self, wordings_per_task=(1, 100_000), mappings_per_task=(1, 100_000))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from clusterlm_jax.json_files import read_json
 from clusterlm_jax.records import UserError
-from clusterlm_jax.workdir import read_json
 
 
 def read_object(path: Path, form: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clusterlm_jax.records import FINAL_NORM, layer_names
+from clusterlm_jax.json_files import read_jsonl
+from clusterlm_jax.records import FINAL_NORM, UserError, layer_names
 from clusterlm_jax.report.reading import mean_run, name_of, read_phases
 from clusterlm_jax.report.run import NotRun, Run
 from clusterlm_jax.report.words import counted, layer_words
 from clusterlm_jax.training.spec import KMEANS, KMEANS_RUNS, LINEAR, MEAN, MLP, variant
-from clusterlm_jax.workdir import read_jsonl
 
 BASE, WHOLE, HEAD_ALONE = "base", "direct/finetune", "head/finetune"
 PHASES = {BASE: "base model", WHOLE: "direct", HEAD_ALONE: "head alone"}
@@ -131,6 +131,10 @@ def read_methods(workdir: Path) -> Methods:
     """
     phases, name = read_phases(workdir, tuple(PHASES)), name_of(workdir)
     rows, tasks = read_jsonl(workdir / "metrics.jsonl"), read_jsonl(workdir / TASKS)
+    if lost := {(row["run"], row["seed"]) for row in tasks} - {(row["run"], row["seed"]) for row in rows}:
+        raise UserError(
+            f"{workdir}/metrics.jsonl is damaged (it lacks {min(lost)[0]}): delete {TASKS} to measure again."
+        )
     by_seed = tuple(
         Methods(
             name,

@@ -27,14 +27,16 @@ from clusterlm_jax.experiments.alignment.methods import BASE, DIRECT, HEAD, HEAD
 from clusterlm_jax.experiments.alignment.settings import Alignment
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
+from clusterlm_jax.json_files import append_jsonl
 from clusterlm_jax.models import heads
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Dataset, layer_names, write_atomically
+from clusterlm_jax.settings import check_data_of
 from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.reading import answerer
 from clusterlm_jax.training.steps import axis_of
 from clusterlm_jax.training.switches import TrainedSwitch, trained_switches
-from clusterlm_jax.workdir import WorkDir, append_jsonl
+from clusterlm_jax.workdir import WorkDir
 
 JUDGED = "judged"  # the split of all validation instances
 MethodAnswers = tuple[str, str, list[heads.Answer]]  # a method, the phase whose best epoch it has, the seeds' answers
@@ -42,6 +44,7 @@ MethodAnswers = tuple[str, str, list[heads.Answer]]  # a method, the phase whose
 
 def train(config: Alignment, work: Work) -> None:
     phase = the_base(config, work)
+    check_data_of(config.finetune, {seed: aligned(dataset) for seed, dataset in phase.datasets.items()})
     phases.describe(phase, work.dir)
     phases.train(phase, work)
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.settings import Settings, check_data, check_every, check_training
+from clusterlm_jax.settings import Settings, check_analysis, check_data, check_training
 from clusterlm_jax.training.spec import TrainSpec
 
 
@@ -24,7 +24,7 @@ class Emergence(Settings):
         super().__post_init__()
         check_data(self.data, self.model)
         check_training(self.train, self.data.most_instances)
-        check_every(self.eval, self.train)
+        check_analysis(self.eval, self.train, self.model, self.data)
 
 
 SETTINGS = Emergence

@@ -13,7 +13,7 @@ from clusterlm_jax.experiments.emergence.settings import Emergence
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.models.gpt2 import GPT2
-from clusterlm_jax.training.phase import Phase
+from clusterlm_jax.training.phase import Phase, analysed_epochs
 
 
 def train(config: Emergence, work: Work) -> None:
@@ -30,7 +30,7 @@ def the_phase(config: Emergence, work: Work) -> Phase:
     """The one training of this experiment."""
     by_seed = datasets.load(config, work.dir)
     model = GPT2(config.model, by_seed[config.seeds[0]].vocabulary.size, untied=not config.model.tied)
-    analysed = phases.analysed_epochs(config.train.epochs, config.eval.every)
+    analysed = analysed_epochs(config.train.epochs, config.eval.every)
     return Phase("main", model, config.train, by_seed, analysed)
 
 

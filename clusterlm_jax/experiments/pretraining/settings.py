@@ -8,7 +8,7 @@ from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import UserError
-from clusterlm_jax.settings import Settings, check_data, check_eval, check_every, check_training
+from clusterlm_jax.settings import Settings, check_analysis, check_data, check_eval, check_training
 from clusterlm_jax.training.spec import PretrainSpec, TrainSpec
 
 
@@ -30,7 +30,7 @@ class Pretraining(Settings):
         check_data(self.data, self.model)
         check_training(self.pretrain, self.data.most_instances // self.data.mappings_per_task)
         check_training(self.train, self.data.most_instances)
-        check_every(self.eval, self.pretrain)
+        check_analysis(self.eval, self.pretrain, self.model, self.data)
         if self.pretrain.loss != "sequence":
             raise UserError(
                 f"pretrain.loss is {self.pretrain.loss!r}; instructions learned alone have no output token, "

@@ -25,12 +25,16 @@ from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Dataset
-from clusterlm_jax.training.phase import LOSS, Phase
+from clusterlm_jax.settings import check_data_of
+from clusterlm_jax.training.phase import LOSS, Phase, analysed_epochs
 
 
 def train(config: Pretraining, work: Work) -> None:
     by_seed = load(config, work)
     pretrainings = pretrainings_of(config, by_seed)
+    for phase in pretrainings.values():  # before any of them is trained
+        check_data_of(phase.spec, phase.datasets)
+    check_data_of(config.train, by_seed)
     phases.describe(pretrainings[TASK_ID], work.dir)
     for start in STARTS:
         if start in pretrainings:
@@ -55,7 +59,7 @@ def pretrainings_of(config: Pretraining, by_seed: Mapping[int, Dataset]) -> dict
             _model(config, by_seed),
             config.pretrain,
             {seed: task_identification(dataset) for seed, dataset in by_seed.items()},
-            analysed=phases.analysed_epochs(config.pretrain.epochs, config.eval.every),
+            analysed=analysed_epochs(config.pretrain.epochs, config.eval.every),
         ),
         INSTRUCTION: Phase(
             starts.pretraining(INSTRUCTION),

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clusterlm_jax.json_files import read_json
 from clusterlm_jax.records import FINAL_NORM, UserError, layer_names
 from clusterlm_jax.report.paper import MODELS, NINE, PaperModel
 from clusterlm_jax.report.reading import MAIN, read_files
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.words import REDUCERS, SHORT_REDUCERS, layer_words
-from clusterlm_jax.workdir import read_json
 
 WORDS, SPLIT = "null/words", "test"
 SIZES = ("architecture", "hidden_dim", "layers", "heads")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.data.natural.prompts import NaturalSpec
+from clusterlm_jax.data.natural.prompts import TASKS, NaturalSpec
 from clusterlm_jax.extraction.spec import ExtractSpec
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report.words import LABELS
-from clusterlm_jax.settings import Settings, check_eval
+from clusterlm_jax.settings import Settings, check_eval, check_sizes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Probing(Settings):
         if len(self.seeds) > 1:
             raise UserError(f"config.seeds is {self.seeds!r}; a pretrained model is probed with one seed.")
         check_eval(self.eval, "nothing is trained here", jobs=("raw", "tsne"), labels=LABELS)
+        prompts = len(TASKS) * self.data.wordings_per_task * self.data.mappings_per_task
+        check_sizes(self.eval, prompts, prompts, prompts)  # the width is the checkpoint's
 
 
 SETTINGS = Probing

@@ -99,7 +99,7 @@ def _composed(config: Probing, workdir: WorkDir) -> bool:
 
 def _read(config: Probing, workdir: WorkDir) -> bool:
     """Whether a model has been described in `run.json`, so that its layers are known."""
-    return "model" in workdir.read_json("run.json")
+    return "layers" in workdir.read_json("run.json").get("model", {})
 
 
 def _check_words(config: Probing, workdir: WorkDir) -> None:

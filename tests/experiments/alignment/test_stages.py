@@ -191,7 +191,9 @@ def test_stages_whose_earlier_ones_are_missing_are_refused(settings, tmp_path):
     (WorkDir(tmp_path).dataset(0)).mkdir(parents=True)
     (WorkDir(tmp_path).dataset(0) / storage.FILE).touch()
     refused("align", "train")
-    (tmp_path / "metrics.jsonl").write_text(json.dumps({"run": "base", "seed": 0, "epoch": EPOCHS - 1}) + "\n")
+    (tmp_path / "metrics.jsonl").write_text(
+        json.dumps({"run": "base", "seed": 0, "epoch": EPOCHS - 1, "step": 1}) + "\n"
+    )
     refused("align", "train")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,8 @@ def test_figure_15_has_r_of_each_layer_and_the_final_norm_apart(seeds: Run) -> N
 def test_a_panel_of_figure_3_without_its_metric_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotRun, match="no metrics"):
         figures.figure_3(read_main(tmp_path))
-    (tmp_path / "metrics.jsonl").write_text('{"run": "main", "seed": 0, "epoch": 0, "validation_accuracy": 0.1}\n')
+    row = {"run": "main", "seed": 0, "epoch": 0, "step": 0, "validation_accuracy": 0.1}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     loss, subset, validation = figures.figure_3(read_main(tmp_path)).axes
     assert [text.get_text() for text in loss.texts] == ["not run\n(no training loss)"]
     assert subset.texts and not validation.texts

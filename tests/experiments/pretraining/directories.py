@@ -76,7 +76,9 @@ def write_starts(
 ) -> Path:
     """A whole run, or what is given of one; returns its directory. `chosen` are the best epochs of pre-training."""
     workdir.mkdir(parents=True, exist_ok=True)
-    write_metrics(workdir, metric_records(seeds=seeds) if records is None else records)
+    records = metric_records(seeds=seeds) if records is None else records
+    write_metrics(workdir, records)
+    last = {(record["run"], record["seed"]): record["epoch"] for record in records}
     write_rows(workdir, score_rows(seeds=seeds) if rows is None else rows)
     size = {"training": 600, "training_subset": 60, "validation": 90, "tasks": 12, "hard_tasks": 2, "instructions": 150}
     batches = {  # fine-tuning asked for 13 instances, and got whole instructions of three
@@ -87,8 +89,9 @@ def write_starts(
         run: {
             "training": {seed: batches[run.split("/")[1]] for seed in seeds},
             "best": {
-                seed: {"epoch": chosen(run.split("/")[0], seed) if run.endswith("pretrain") else EPOCHS}
+                seed: {"epoch": chosen(run.split("/")[0], seed) if run.endswith("pretrain") else last[run, seed]}
                 for seed in seeds
+                if (run, seed) in last
             },
         }
         for run in PHASES

@@ -14,8 +14,8 @@ import pytest
 
 from clusterlm_jax.data.natural.prompts import NaturalSpec, compose
 from clusterlm_jax.records import layer_names
-from tests import tiny_tokenizer
 from tests.command_line import ROOT, environment, kill_when, scores
+from tests.extraction import tiny_tokenizer
 
 pytestmark = pytest.mark.slow
 PROMPTS = 16 * 2 * 3

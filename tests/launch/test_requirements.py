@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Where the name of a module is not that of its package.
 PACKAGE_OF = {"absl": "absl-py", "orbax": "orbax-checkpoint", "sklearn": "scikit-learn", "mpl_toolkits": "matplotlib"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "benchmarks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "command_line")
 
 
@@ -27,7 +27,7 @@ def ended(name: str, *arguments: str) -> int:
 def test_help_says_what_is_measured_and_with_what(name: str, here: Path, capsys: pytest.CaptureFixture) -> None:
     assert ended(name, "--help") == 0
     printed, what = capsys.readouterr().out, importlib.import_module(f"benchmarks.{name}").__doc__
-    assert printed.startswith(f"usage: python -m benchmarks.{name} [-h]") and what.strip() in printed
+    assert printed.startswith(f"usage: .venv/bin/python -m benchmarks.{name} [-h]") and what.strip() in printed
     assert "(default: " in printed
     assert not list(here.iterdir())
 

@@ -1,0 +1,89 @@
+"""JSON files that a run leaves: read with a check of their form, so that damage is told in one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clusterlm_jax.records import UserError
+
+# What the files of a work directory hold at least. A type is of a value that must be there; an object may be missing,
+# and "*" is any name of one.
+RUN = {
+    "dataset": {},
+    "model": {},
+    "phases": {"*": {"training": {"*": {}}, "best": {"*": {"epoch": int}}}},
+}
+CONFIG = {section: {} for section in ("data", "model", "train", "eval", "report", "switch")}
+OBJECTS = {"run.json": RUN, "config.json": CONFIG, "env.json": {}}
+# Of every line; whatever else a line has is a number, or null.
+LINES = {
+    "metrics.jsonl": {"run": str, "seed": int, "epoch": int, "step": int},
+    "tasks.jsonl": {"run": str, "seed": int, "task": int, "role": str, "instances": int, "correct": int},
+    "timings.jsonl": {"stage": str, "seconds": float},
+}
+
+
+def append_jsonl(path: Path, row: dict[str, Any]) -> None:
+    """Adds one line. It is one write, so a kill leaves at most this line incomplete; the next one takes its place."""
+    with path.open("ab") as file:
+        if file.tell() and not (text := path.read_bytes()).endswith(b"\n"):
+            file.truncate(text.rfind(b"\n") + 1)
+        file.write(f"{json.dumps(row)}\n".encode())
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of `LINES`; empty if there is no file. A last line that a kill cut off is left out.
+
+    Raises:
+      UserError: naming the line that is damaged.
+    """
+    form = LINES[path.name]
+    *lines, _incomplete = _read(path).split("\n")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path} is damaged (line {number}: {error.msg}).") from error
+        _check_form(path, rows[-1], form, f"line {number}")
+        for name in rows[-1].keys() - form.keys():
+            if not isinstance(rows[-1][name], int | float | None):
+                raise UserError(f"{path} is damaged (line {number}: {name} is no number).")
+    return rows
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is no file.
+
+    Raises:
+      UserError: it cannot be read, or is a file of `OBJECTS` and of another form.
+    """
+    try:
+        found = json.loads(_read(path)) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged (line {error.lineno}: {error.msg}).") from error
+    if path.name in OBJECTS:
+        _check_form(path, found, OBJECTS[path.name], "it")
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}).") from error
+
+
+def _check_form(path: Path, found: Any, form: Mapping[str, Any], where: str) -> None:
+    """Refuses what is no object of this form; `where` in the file it stands, in words."""
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is damaged ({where} is a {type(found).__name__}, not an object).")
+    for name, kind in form.items():
+        if not isinstance(kind, type):
+            for each in found if name == "*" else found.keys() & {name}:
+                _check_form(path, found[each], kind, each)
+        elif not isinstance(found.get(name), (int, float) if kind is float else kind):
+            raise UserError(f"{path} is damaged ({where}: {name} is {found.get(name)!r}).")
