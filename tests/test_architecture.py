@@ -22,10 +22,11 @@ FLOORS = [
     {"records", "workdir"},
     {"models", "data", "analysis"},
     {"training", "extraction", "report"},
-    {"settings"},
+    {"settings", "library"},
     {"experiments"},
     {"config"},
     {"main"},
+    {"__init__"},  # the public names
 ]
 # Rooms of one floor do not import each other, except this pair: `workdir` raises the errors that `records` declares.
 SAME_FLOOR = {("workdir", "records")}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import joblib
+from tqdm import tqdm
 
 from clusterlm_jax.analysis.cells import splits_of
 from clusterlm_jax.analysis.hidden_store import HiddenStore
@@ -40,7 +41,7 @@ class Worker:
     (scikit-learn#27518). Several cores are used by several workers.
     """
 
-    def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> None:
+    def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> None:
         self._settings = spec, hidden, embeddings
         path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
@@ -87,7 +88,7 @@ class Evaluator:
       finished: number of those that are in the table.
     """
 
-    def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path) -> None:
+    def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path | None) -> None:
         self._spec, self._table, self._store, self._embeddings = spec, table, store, embeddings
         self._waiting: queue.Queue[Cell | None] = queue.Queue(maxsize=spec.queue)
         self._known: set[Cell] = set()
@@ -144,6 +145,12 @@ class Evaluator:
             if self.finished == self.queued:
                 return
             time.sleep(POLL_SECONDS)
+
+    def drain_behind_bar(self, shown: bool = True) -> None:
+        """`drain`, with a progress bar."""
+        bar = {"total": self.queued, "initial": self.finished, "unit": "cell", "desc": "analyse"}
+        with tqdm(**bar, dynamic_ncols=True, disable=not shown) as progress:
+            self.drain(lambda finished: progress.update(finished - progress.n))
 
     def close(self) -> None:
         """Ends the workers. The cells they were working on stay unscored."""

@@ -39,7 +39,7 @@ def main() -> None:
         answers.flush()
 
 
-def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> tuple[ScoreRow, ...] | str:
+def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> tuple[ScoreRow, ...] | str:
     """The rows of a cell, or what went wrong in words."""
     try:
         backend = pkgutil.resolve_name(BACKENDS[spec.backend])(spec, embeddings)

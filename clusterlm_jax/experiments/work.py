@@ -6,8 +6,6 @@ import contextlib
 import functools
 from collections.abc import Iterable
 
-from tqdm import tqdm
-
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.table import ScoreTable
@@ -57,7 +55,4 @@ class Work:
 
     def drain(self) -> None:
         """Waits for the evaluator behind a progress bar."""
-        evaluator = self.evaluator
-        bar = {"total": evaluator.queued, "initial": evaluator.finished, "unit": "cell", "desc": "analyse"}
-        with tqdm(**bar, dynamic_ncols=True) as shown:
-            evaluator.drain(lambda finished: shown.update(finished - shown.n))
+        self.evaluator.drain_behind_bar()

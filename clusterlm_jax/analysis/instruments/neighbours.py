@@ -42,10 +42,14 @@ def neighbour_scores(
     - `knn_percentage`: mean share of neighbours with the query's task.
     - `knn_accuracy`: share of queries whose output token is that of most neighbours (as in kNN language models).
     - `knn_task_accuracy`: the same for the task.
+
+    States may come without outputs; the second score is then left out.
     """
-    task_QP, output_QP = (reference_labels[name][index_QP] for name in ("task", "output"))
-    return {
-        ("task", "knn_percentage"): task_share(index_QP, query_labels["task"], reference_labels["task"]),
-        ("output", "knn_accuracy"): float((majority(output_QP) == query_labels["output"]).mean()),
-        ("task", "knn_task_accuracy"): float((majority(task_QP) == query_labels["task"]).mean()),
-    }
+
+    def accuracy(label: str) -> float:
+        return float((majority(reference_labels[label][index_QP]) == query_labels[label]).mean())
+
+    scores = {("task", "knn_percentage"): task_share(index_QP, query_labels["task"], reference_labels["task"])}
+    if "output" in reference_labels:
+        scores["output", "knn_accuracy"] = accuracy("output")
+    return scores | {("task", "knn_task_accuracy"): accuracy("task")}
