@@ -112,7 +112,12 @@ class OwnStates(NamedTuple):
     @property
     def cells(self) -> list[Cell]:
         scored = self.splits[-1]
-        return cells_of(RUN, scored.seed, 0, 0, (scored.split,), scored.layers, self.spec)
+        return cells_of_own(self.spec, scored.seed, scored.split, scored.layers)
+
+
+def cells_of_own(spec: OwnLabelsSpec, seed: int, split: str, layers: Sequence[str]) -> list[Cell]:
+    """What there is to score."""
+    return cells_of(RUN, seed, 0, 0, (split,), layers, spec)
 
 
 def arrange(
@@ -127,11 +132,11 @@ def arrange(
     instances = hidden_LND.shape[1]
     columns, names = _numbered(labels, instances)
     held_out = None if train is None else _held_out(train, instances)
-    settled = spec.settled(tuple(label_columns(columns)), held_out is not None)
+    known = columns.get("input")
+    unseen = held_out is not None and known is not None and not np.isin(known[held_out], known[~held_out]).all()
+    settled = spec.settled(tuple(label_columns(columns)), held_out is not None, unseen)
     if held_out is None:
         return OwnStates(settled, (HiddenStates(hidden_LND, layers, columns, RUN, seed, 0, 0, REFERENCE),), names)
-    if "residual" in settled.jobs and not np.isin(columns["input"][held_out], columns["input"][~held_out]).all():
-        raise UserError("The job 'residual' needs every input in the training set: leave out the job, or the others.")
     splits = tuple(
         HiddenStates(hidden_LND[:, chosen], layers, subset(columns, chosen), RUN, seed, 0, 0, split)
         for split, chosen in ((REFERENCE, ~held_out), (QUERIES, held_out))
@@ -142,15 +147,20 @@ def arrange(
 def _stacked(hidden: Hidden) -> tuple[np.ndarray, tuple[str, ...]]:
     """The states, float32 [layer, instance, width], and the names of the layers: their numbers, unless given."""
     by_name = hidden if isinstance(hidden, Mapping) else {str(layer): state for layer, state in enumerate(hidden)}
-    states = {name: np.asarray(state) for name, state in by_name.items()}
-    _check_names("layer", states)
+    _check_names("layer", by_name)
+    states = {}
+    for name, given in by_name.items():
+        try:
+            states[name] = np.asarray(given).astype(np.float32, copy=False)
+            unfit = np.iscomplexobj(given) or not np.isfinite(states[name]).all()
+        except (TypeError, ValueError):
+            unfit = True
+        if unfit:
+            raise UserError(f"The states of layer {name!r} are not all finite numbers (as float32).")
     shapes = sorted({state.shape for state in states.values()})
     if len(shapes) != 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
         raise UserError(f"The layers have the shapes {shapes}; it must be one [instance, width] for all of them.")
-    for name, state in states.items():
-        if not (np.isrealobj(state) and np.isfinite(state.astype(np.float32)).all()):
-            raise UserError(f"The states of layer {name!r} are not all finite numbers (as float32).")
-    return np.stack([state.astype(np.float32, copy=False) for state in states.values()]), tuple(states)
+    return np.stack([*states.values()]), tuple(states)
 
 
 def _numbered(

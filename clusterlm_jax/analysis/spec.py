@@ -88,11 +88,12 @@ class OwnLabelsSpec(AnalysisSpec):
     def shuffled(self) -> tuple[str, ...]:
         return self.labels
 
-    def settled(self, labels: Sequence[str], held_out: bool) -> OwnLabelsSpec:
+    def settled(self, labels: Sequence[str], held_out: bool, unseen_inputs: bool) -> OwnLabelsSpec:
         """These settings for states that come with `labels`, without the jobs that lack something.
 
         Args:
           held_out: whether some states are held out of the training set.
+          unseen_inputs: whether some of these have an `input` that no state of the training set has.
 
         Raises:
           UserError: there is no such label, or a job that was asked for by its name lacks something.
@@ -104,6 +105,7 @@ class OwnLabelsSpec(AnalysisSpec):
         for job in self.jobs:
             lacking = [f"the label {label!r}" for label in NEEDS.get(job, ()) if label not in scored]
             lacking += ["states that are held out of the training set"] * (job in VALIDATION_ONLY and not held_out)
+            lacking += ["every input in the training set"] * (job == "residual" and unseen_inputs)
             if not lacking:
                 possible.append(job)
             elif self.jobs != JOBS:  # all of them, the default, means all that are possible
