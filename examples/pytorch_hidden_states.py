@@ -4,8 +4,8 @@
     .venv/bin/python -m clusterlm_jax.main --config=configs/states.py:quick --config.states=states.safetensors
 
 Without --model it is a small GPT-2 with random weights, and each word is a token. With --model=NAME it is any causal
-language model of Hugging Face, by a name or a directory. --transformer-lens reads the same states from the cache of
-TransformerLens (pip install transformer_lens), which must know the model.
+language model of Hugging Face, by a name or a directory. --transformer-lens reads the states from the cache of
+TransformerLens (pip install "transformer_lens<3"), which must know the model; this was **not run** here.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def pretrained(name: str, texts: list[str]) -> tuple[torch.nn.Module, list[list[
 
 
 def last_states(model: torch.nn.Module, ids: list[list[int]]) -> np.ndarray:
-    """The states of the last token of each text, [layer, instance, width]: the embedding, then after every block."""
+    """The states of the last token of each text, [layer, instance, width]: the embedding, then after every block.
+
+    transformers gives the last one behind the final norm.
+    """
     states = []
     with torch.no_grad():
         for text_ids in ids:  # one text at a time: nothing is padded
@@ -67,7 +70,7 @@ def last_states(model: torch.nn.Module, ids: list[list[int]]) -> np.ndarray:
 
 
 def transformer_lens_states(name: str, texts: list[str]) -> np.ndarray:
-    """The same from TransformerLens' cache: the residual stream before the first block and after every one."""
+    """The same from TransformerLens' cache; here the last one is before the final norm."""
     from transformer_lens import HookedTransformer
 
     model, states = HookedTransformer.from_pretrained_no_processing(name), []
