@@ -22,11 +22,12 @@ FLOORS = [
     {"records", "json_files", "workdir"},
     {"models", "data", "analysis"},
     {"training", "extraction", "report"},
-    {"settings", "progress"},
+    {"settings", "progress", "library"},
     {"experiments"},
     {"config"},
     {"usage"},
     {"main"},
+    {"__init__"},  # the public names
 ]
 # Rooms of one floor do not import each other, except these: errors are declared in `records`, JSON files are a run's.
 SAME_FLOOR = {("json_files", "records"), ("workdir", "records"), ("workdir", "json_files")}
@@ -37,7 +38,7 @@ MODEL_SIDE = {"models", "training", "extraction", "data"}
 MOST_FILES = 12
 MOST_LINES = 300
 MOST_LINES_OF_A_CONSTANT = 80
-MOST_LINES_OF_PAGES = 7200  # of report/ and experiments/, with templates: what there is must not grow unseen
+MOST_LINES_OF_PAGES = 7900  # of report/ and experiments/, with templates: what there is must not grow unseen
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -20,7 +20,7 @@ from clusterlm_jax.analysis.instruments.variance import variance_share, without_
 from clusterlm_jax.analysis.instruments.within_input import WITHIN_SCORES, within_input_scores
 from clusterlm_jax.analysis.nulls import NULL_SCORES, draw, null_scores, null_task_share, nulls_of, task_nulls_of
 from clusterlm_jax.analysis.scores import SCORES, score_all
-from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.spec import VALIDATION_ONLY, AnalysisSpec
 from clusterlm_jax.records import INSTRUMENTS, Cell, HiddenReader, ScoreRow, UserError, write_atomically
 
 REFERENCE, QUERIES, HARD = "training", "validation", "training_subset"  # splits; the last has the hard examples
@@ -34,7 +34,6 @@ INSTRUMENT_SCORES = {
     "tree": TREE_SCORES,
     "within_input": WITHIN_SCORES,
 }
-VALIDATION_ONLY = ("knn", "probe")  # jobs that compare the validation instances with the whole training set
 KNN_KEYS = (
     ("task", "knn_percentage"),
     *itertools.product(("output",), ("knn_accuracy", "knn_accuracy_nearest")),
@@ -65,9 +64,11 @@ def keys_of(cell: Cell, spec: AnalysisSpec) -> frozenset[Key]:
     task_nulls = task_nulls_of(spec)
     match cell.job:
         case "knn":
-            return frozenset(KNN_KEYS) | {(null, "knn_percentage") for null in task_nulls}
+            keys = {(label, score) for label, score in KNN_KEYS if label in spec.columns}
+            return frozenset(keys) | {(null, "knn_percentage") for null in task_nulls}
         case "across":
-            return frozenset(itertools.product(("task", "shuffled_task"), ACROSS_SCORES))
+            scores = ACROSS_SCORES if "input" in spec.columns else ACROSS_SCORES[:1]
+            return frozenset(itertools.product(("task", "shuffled_task"), scores))
         case "probe":
             return frozenset(itertools.product(("task", "regrouped_task"), PROBE_SCORES))
         case "geometry":
@@ -82,8 +83,13 @@ def keys_of(cell: Cell, spec: AnalysisSpec) -> frozenset[Key]:
     if _has_hard(cell, spec):
         keys |= {("task", score) for score in HARD_SCORES}
     if cell.job in ("raw", "residual"):
-        keys |= {(label, "variance_share") for label in (*spec.labels, "position")}
+        keys |= {(label, "variance_share") for label in _spread_labels(spec)}
     return frozenset(keys)
+
+
+def _spread_labels(spec: AnalysisSpec) -> tuple[str, ...]:
+    """The labels to explain the spread of the states by: those scored, and the position where it is known."""
+    return tuple(dict.fromkeys((*spec.labels, *(name for name in spec.columns if name == "position"))))
 
 
 def _has_hard(cell: Cell, spec: AnalysisSpec) -> bool:
@@ -107,7 +113,7 @@ def job_of(reducer: str, score: str) -> str:
 
 def label_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The label columns of hidden states, and the paper's combined label `distribution_mapping` if they allow it."""
-    if not {"distribution", "mapping"} <= columns.keys():
+    if not {"distribution", "mapping"} <= columns.keys() or "distribution_mapping" in columns:
         return dict(columns)
     pair_2N = np.stack([columns["distribution"], columns["mapping"]])
     combined_N = np.unique(pair_2N, axis=1, return_inverse=True)[1]
@@ -118,10 +124,10 @@ class SklearnBackend:
     """Scores cells one after another with scikit-learn. Implements `records.AnalysisBackend`.
 
     Args:
-      embeddings: the directory for the coordinates of t-SNE cells, one file each.
+      embeddings: the directory for the coordinates of t-SNE cells, one file each; None keeps none.
     """
 
-    def __init__(self, spec: AnalysisSpec, embeddings: Path) -> None:
+    def __init__(self, spec: AnalysisSpec, embeddings: Path | None) -> None:
         self._spec, self._embeddings = spec, embeddings
 
     def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]:
@@ -154,14 +160,15 @@ class SklearnBackend:
         return self._cluster(cell, residual_ND, columns) | self._shares(residual_ND, columns)
 
     def _shares(self, points_ND: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[Key, float]:
-        labels = (*self._spec.labels, "position")
+        labels = _spread_labels(self._spec)
         return {(label, "variance_share"): variance_share(points_ND, columns[label]) for label in labels}
 
     def _tsne(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:
         hidden_ND, columns = _load(cell, states, cell.split)
         coordinates_N3 = tsne(hidden_ND, seed_of(cell.name), self._spec)
         values = self._cluster(cell, coordinates_N3, columns)
-        self._keep(cell, coordinates_N3, columns)
+        if self._embeddings is not None:
+            self._keep(cell, coordinates_N3, columns)
         return values
 
     def _knn(self, cell: Cell, states: HiddenReader) -> dict[Key, float]:

@@ -40,7 +40,7 @@ class Worker:
     (scikit-learn#27518). Several cores are used by several workers.
     """
 
-    def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> None:
+    def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> None:
         self._settings = spec, hidden, embeddings
         path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
@@ -87,7 +87,7 @@ class Evaluator:
       finished: number of those that are in the table.
     """
 
-    def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path) -> None:
+    def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path | None) -> None:
         self._spec, self._table, self._store, self._embeddings = spec, table, store, embeddings
         self._waiting: queue.Queue[Cell | None] = queue.Queue(maxsize=spec.queue)
         self._known: set[Cell] = set()

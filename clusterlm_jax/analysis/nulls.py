@@ -16,18 +16,16 @@ from clusterlm_jax.analysis.instruments.neighbours import task_share
 from clusterlm_jax.analysis.scores import score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
 
-NULL_LABELS = {
-    "shuffled_task": "task",
-    "shuffled_distribution": "distribution",
-    "shuffled_distribution_mapping": "distribution_mapping",
-    "regrouped_task": "task",
-}  # null label: the label that it imitates
 NULL_SCORES = ("f1", "ari", "ami")
 
 
 def nulls_of(spec: AnalysisSpec) -> dict[str, str]:
     """The null labels to score, each with the label that it imitates."""
-    return {null: label for null, label in NULL_LABELS.items() if spec.null_draws and label in spec.labels}
+    if not spec.null_draws:
+        return {}
+    nulls = {f"shuffled_{label}": label for label in spec.shuffled}
+    regroups = "task" in spec.labels and "distribution" in spec.columns
+    return nulls | ({"regrouped_task": "task"} if regroups else {})
 
 
 def task_nulls_of(spec: AnalysisSpec) -> list[str]:
@@ -43,10 +41,10 @@ def regrouped(task_N: np.ndarray, distribution_N: np.ndarray, rng: np.random.Gen
 
 def draw(null: str, columns: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
     """One draw of a null label, int32 [instance]. The columns are int32 [instance] by name."""
-    label_N = columns[NULL_LABELS[null]]
-    if null == "regrouped_task":
-        return regrouped(label_N, columns["distribution"], rng)
-    return rng.permutation(label_N)
+    kind, _, label = null.partition("_")
+    if kind == "regrouped":
+        return regrouped(columns[label], columns["distribution"], rng)
+    return rng.permutation(columns[label])
 
 
 def null_scores(

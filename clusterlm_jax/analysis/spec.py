@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from clusterlm_jax.records import JOBS, UserError, check_bounds
 
 LABELS = ("task", "distribution", "distribution_mapping", "mapping", "input", "output")
+VALIDATION_ONLY = ("knn", "probe")  # jobs that compare the validation instances with the whole training set
+# What a job asks about, beside the labels to score. `task` is what states should cluster by, `distribution` a finer
+# group (how a task was worded), `input` what the read-out token itself says.
+NEEDS = {
+    "knn": ("task",),
+    "residual": ("input",),
+    "across": ("task", "distribution"),
+    "probe": ("task", "distribution"),
+    "within_input": ("task", "input"),
+}
 # What scores the cells: `eval.backend` -> a class (`records.AnalysisBackend`). The worker imports the class; a name
 # is enough here, so that a configuration is checked without loading scikit-learn.
 BACKENDS = {"sklearn": "clusterlm_jax.analysis.cells.SklearnBackend"}
@@ -39,9 +50,64 @@ class AnalysisSpec:
         if not self.tsne_perplexity > 0:
             raise UserError(f"eval.tsne_perplexity is {self.tsne_perplexity}; it must be above 0.")
         for name, given, allowed in (
-            ("labels", self.labels, LABELS),
+            ("labels", self.labels, self._allowed_labels()),
             ("jobs", self.jobs, JOBS),
             ("backend", (self.backend,), BACKENDS),
         ):
-            if not given or not set(given) <= set(allowed) or len(given) > len(set(given)):
+            if (allowed and not given) or not set(given) <= set(allowed) or len(given) > len(set(given)):
                 raise UserError(f"eval.{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}, each once.")
+
+    def _allowed_labels(self) -> tuple[str, ...]:
+        return LABELS
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The label columns that the states come with. Those of `labels` are scored."""
+        return (*LABELS, "position")
+
+    @property
+    def shuffled(self) -> tuple[str, ...]:
+        """The scored labels that are also scored shuffled, as a null."""
+        return tuple(label for label in ("task", "distribution", "distribution_mapping") if label in self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnLabelsSpec(AnalysisSpec):
+    """The analysis of states whose labels have any names. Some names have a meaning: `NEEDS` says for which jobs."""
+
+    labels: tuple[str, ...] = ()  # empty: every label that the states come with
+
+    def _allowed_labels(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def shuffled(self) -> tuple[str, ...]:
+        return self.labels
+
+    def settled(self, labels: Sequence[str], held_out: bool, unseen_inputs: bool) -> OwnLabelsSpec:
+        """These settings for states that come with `labels`, without the jobs that lack something.
+
+        Args:
+          held_out: whether some states are held out of the training set.
+          unseen_inputs: whether some of these have an `input` that no state of the training set has.
+
+        Raises:
+          UserError: there is no such label, or a job that was asked for by its name lacks something.
+        """
+        if not set(self.labels) <= set(labels):
+            raise UserError(f"eval.labels is {self.labels!r}; the states come with: {', '.join(labels)}.")
+        scored = self.labels or tuple(labels)
+        possible = []
+        for job in self.jobs:
+            lacking = [f"the label {label!r}" for label in NEEDS.get(job, ()) if label not in scored]
+            lacking += ["states that are held out of the training set"] * (job in VALIDATION_ONLY and not held_out)
+            lacking += ["every input in the training set"] * (job == "residual" and unseen_inputs)
+            if not lacking:
+                possible.append(job)
+            elif self.jobs != JOBS:  # all of them, the default, means all that are possible
+                raise UserError(f"eval.jobs has {job!r}, which needs {' and '.join(lacking)}.")
+        return dataclasses.replace(self, labels=scored, jobs=tuple(possible))

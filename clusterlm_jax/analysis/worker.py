@@ -42,7 +42,7 @@ def main() -> None:
             os._exit(1)  # without another flush, which would fail again and say so
 
 
-def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path) -> tuple[ScoreRow, ...] | str:
+def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> tuple[ScoreRow, ...] | str:
     """The rows of a cell, or what went wrong in words."""
     try:
         backend = pkgutil.resolve_name(BACKENDS[spec.backend])(spec, embeddings)

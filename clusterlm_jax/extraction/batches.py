@@ -64,9 +64,14 @@ def padding_share(shards: Sequence[Sequence[PromptBatch]]) -> float:
 
 
 def _batch(ids: Sequence[np.ndarray], instance_N: np.ndarray, rows: int, length: int) -> PromptBatch:
+    return PromptBatch(*padded([ids[instance] for instance in instance_N], rows, length), instance_N)
+
+
+def padded(ids: Sequence[np.ndarray], rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids as right-padded rows, int32 [B, T], and the column of the last token of each, int32 [B]."""
     tokens_BT = np.full((rows, length), PADDING, np.int32)
     last_B = np.zeros(rows, np.int32)
-    for row, instance in enumerate(instance_N):
-        tokens_BT[row, : len(ids[instance])] = ids[instance]
-        last_B[row] = len(ids[instance]) - 1
-    return PromptBatch(tokens_BT, last_B, instance_N)
+    for row, text_ids in enumerate(ids):
+        tokens_BT[row, : len(text_ids)] = text_ids
+        last_B[row] = len(text_ids) - 1
+    return tokens_BT, last_B

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 import flax.linen as nn
 import jax
@@ -12,6 +14,8 @@ import numpy as np
 from clusterlm_jax.extraction.batches import PromptBatch
 from clusterlm_jax.models.pretrained.architectures import read_states
 from clusterlm_jax.records import HiddenStates, layer_names, subset
+
+T = TypeVar("T")
 
 
 def read_shards(
@@ -32,22 +36,20 @@ def read_shards(
     """
     read = jax.jit(partial(read_states, model))
     layers = layer_names(model.spec.layers)
-    # jax computes asynchronously. A shard is dispatched before the previous one is fetched, so the device works on it
-    # while the caller writes the previous one.
-    waiting: list[tuple[Sequence[PromptBatch], list[jax.Array]]] = []
-
-    def fetched() -> HiddenStates:
-        batches, states = waiting.pop(0)
+    dispatched = ((batches, [read(params, batch.tokens_BT, batch.last_B) for batch in batches]) for batches in shards)
+    for batches, states in one_behind(dispatched):
         parts = [
             np.asarray(hidden_LBD)[:, : len(batch.instance_N)]
             for batch, hidden_LBD in zip(batches, states, strict=True)
         ]
         index = np.concatenate([batch.instance_N for batch in batches])
-        return HiddenStates(np.concatenate(parts, axis=1), layers, subset(columns, index), run, seed, 0, 0, split)
+        yield HiddenStates(np.concatenate(parts, axis=1), layers, subset(columns, index), run, seed, 0, 0, split)
 
-    for batches in shards:
-        waiting.append((batches, [read(params, batch.tokens_BT, batch.last_B) for batch in batches]))
-        if len(waiting) > 1:
-            yield fetched()
-    while waiting:
-        yield fetched()
+
+def one_behind(dispatched: Iterable[T]) -> Iterator[T]:
+    """Every item, once the next one is dispatched.
+
+    jax computes asynchronously: the device works on the next item while the caller fetches and writes this one.
+    """
+    for item, _ in itertools.pairwise(itertools.chain(dispatched, [None])):
+        yield item

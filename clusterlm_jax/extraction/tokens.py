@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clusterlm_jax.extraction.batches import padded
 from clusterlm_jax.models.pretrained.loading import reason_of
 from clusterlm_jax.records import UserError
 
@@ -65,6 +66,11 @@ class Tokenizer:
         if longest > self._positions:
             raise UserError(f"The longest prompt has {longest} tokens, but the model takes {self._positions}.")
         return ids
+
+    def padded(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of every text as a right-padded row, int32 [B, T], and the column of its last token, int32 [B]."""
+        ids = self(texts)
+        return padded(ids, len(ids), max(map(len, ids)))
 
     def _transformers(self, texts: list[str]) -> list[list[int]]:
         return self._tokenizer(texts, add_special_tokens=False)["input_ids"]

@@ -21,7 +21,7 @@ from clusterlm_jax.analysis.cells import (
 )
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.instruments.hard import HARD_SCORES
-from clusterlm_jax.analysis.nulls import NULL_LABELS
+from clusterlm_jax.analysis.nulls import nulls_of
 from clusterlm_jax.analysis.scores import SCORES
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import INSTRUMENTS, SPLITS, Cell, HiddenStates, UserError, layer_names
@@ -206,7 +206,7 @@ def test_null_labels_do_not_depend_on_what_else_is_scored(
     fewer = dataclasses.replace(spec, labels=("input", "task"))
     [(_, rows)] = SklearnBackend(fewer, tmp_path).score([cell], store)
     [(_, all_rows)] = SklearnBackend(spec, tmp_path).score([cell], store)
-    nulls = {row for row in rows if row.label in NULL_LABELS}
+    nulls = {row for row in rows if row.label in nulls_of(spec)}
     assert len(nulls) == 2 * 3
     assert nulls < set(all_rows)
 

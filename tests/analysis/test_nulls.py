@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from clusterlm_jax.analysis.nulls import (
-    NULL_LABELS,
     NULL_SCORES,
     draw,
     draw_neighbours,
@@ -20,6 +19,12 @@ from clusterlm_jax.analysis.nulls import (
 from clusterlm_jax.analysis.scores import score_all
 from clusterlm_jax.analysis.spec import AnalysisSpec
 
+NULL_LABELS = {
+    "shuffled_task": "task",
+    "shuffled_distribution": "distribution",
+    "shuffled_distribution_mapping": "distribution_mapping",
+    "regrouped_task": "task",
+}
 TASK_G = np.array([0, 0, 0, 1, 2, 2, 5])  # the tasks of seven distributions
 SIZE_G = np.array([6, 9, 12, 15, 6, 9, 12])
 

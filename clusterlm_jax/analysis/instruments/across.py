@@ -32,24 +32,25 @@ def across_scores(
 
     Args:
       query_QD, reference_ND: states, [instance, width].
-      queries, references: int columns `task`, `distribution` and `input` by name.
+      queries, references: int columns `task`, `distribution` and, if it is known, `input` by name.
       neighbours: number of neighbours to use, or all candidates if there are fewer.
 
     Returns:
-      (share, chance) by score, each in [0, 1], or nan if no query counts.
+      (share, chance) by score, each in [0, 1], or nan if no query counts. Without inputs there is the first score.
     """
-    found: dict[str, list[np.ndarray]] = {score: [] for score in ACROSS_SCORES}
+    found: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(query_QD), BLOCK):  # in blocks, to bound the memory
         block = slice(start, start + BLOCK)
         distance_QN = cdist(query_QD[block], reference_ND, "sqeuclidean")
         same_QN = {
-            name: references[name] == queries[name][block][:, None] for name in ("task", "distribution", "input")
+            name: references[name] == queries[name][block][:, None]
+            for name in ("task", "distribution", "input")
+            if name in references
         }
         other = ~same_QN["distribution"]
-        for score, allowed_QN in zip(
-            ACROSS_SCORES, (other, other & same_QN["input"], other & ~same_QN["input"]), strict=True
-        ):
-            found[score].append(_shares(distance_QN, same_QN["task"], allowed_QN, neighbours))
+        among = [other, *([other & same_QN["input"], other & ~same_QN["input"]] if "input" in same_QN else [])]
+        for score, allowed_QN in zip(ACROSS_SCORES, among, strict=False):
+            found.setdefault(score, []).append(_shares(distance_QN, same_QN["task"], allowed_QN, neighbours))
     return {score: _means(np.concatenate(blocks)) for score, blocks in found.items()}
 
 

@@ -55,9 +55,13 @@ def neighbour_scores(
       table 7 lists its parameters.
     - `knn_accuracy_nearest`: the same where ties go to the nearest neighbour (ours).
     - `knn_task_accuracy`, `knn_task_accuracy_nearest`: the same for the task (ours).
+
+    States may come without outputs; their two accuracies are then left out.
     """
     scores = {("task", "knn_percentage"): task_share(index_QP, query_labels["task"], reference_labels["task"])}
     for label, name in (("output", "knn_accuracy"), ("task", "knn_task_accuracy")):
+        if label not in reference_labels:
+            continue
         for score, vote in ((name, majority), (f"{name}_nearest", majority_nearest)):
             predicted_Q = vote(reference_labels[label][index_QP])
             scores[label, score] = float((predicted_Q == query_labels[label]).mean())

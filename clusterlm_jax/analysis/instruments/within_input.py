@@ -30,7 +30,7 @@ def within_input_scores(
 
     Args:
       hidden_ND: states, [instance, width].
-      columns: int columns `task`, `distribution` and `input` by name.
+      columns: int columns `task`, `input` and what the nulls are drawn from (`distribution`), by name.
       cluster: the clustering; it is asked for as many clusters as tasks have the input symbol.
       nulls: null labels of the task, each with its generator.
       draws: number of draws of each null label in each input symbol; its score is their mean.
@@ -38,7 +38,7 @@ def within_input_scores(
     found: dict[str, list[list[float]]] = {label: [] for label in ("task", *nulls)}
     for symbol in np.unique(columns["input"]):
         here = columns["input"] == symbol
-        group = {name: columns[name][here] for name in ("task", "distribution")}
+        group = {name: column[here] for name, column in columns.items()}
         tasks = len(np.unique(group["task"]))
         if tasks < 2:
             continue

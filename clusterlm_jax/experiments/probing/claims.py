@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from clusterlm_jax.experiments.probing.nulls import NULLS, highest_nulls
-from clusterlm_jax.experiments.probing.probe import Place, Probe
+from clusterlm_jax.experiments.probing.probe import Probe
 from clusterlm_jax.report.claims import CLEAR, HIGH, MARGIN, MIXED, NOT_RUN, Claim, Finding, Judgement, apply, claim
+from clusterlm_jax.report.layers.scores import Place
 from clusterlm_jax.report.run import NotRun
 
 INSTRUCT = "instruct"

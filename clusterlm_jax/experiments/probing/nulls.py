@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from clusterlm_jax.experiments.probing.probe import Key, Place, Probe
+from clusterlm_jax.experiments.probing.probe import NULLS, Probe
+from clusterlm_jax.report.layers.scores import Key, Place
 from clusterlm_jax.report.words import REDUCERS
-
-NULLS = {
-    "words": "bag of words",
-    "embedding": "last token alone (layer 0)",
-    "untrained": "random weights",
-    "regrouped": "whole tasks shuffled",
-    "shuffled": "shuffled labels",
-}
 
 
 def null_values(probe: Probe, place: Place, *, label: str = "task", score: str = "f1") -> dict[str, float | None]:

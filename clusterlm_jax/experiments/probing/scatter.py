@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,9 +10,10 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from clusterlm_jax.experiments.probing.probe import Place, Probe
-from clusterlm_jax.records import UserError
+from clusterlm_jax.experiments.probing.probe import Probe
 from clusterlm_jax.report.drawing import CATEGORIES, MARKERS, add_subtitle, scatter_groups
+from clusterlm_jax.report.layers.scores import Place
+from clusterlm_jax.report.layers.space import layer_shown, read_space
 from clusterlm_jax.report.page import figure
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
@@ -46,7 +46,8 @@ class Space(NamedTuple):
 )
 def scatter(probes: Sequence[Probe], spec: ReportSpec) -> Figure:
     """The t-SNE space of the chosen layer, a row for each model that has coordinates."""
-    spaces = [_space(probe, layer) for probe in probes if (layer := _layer(probe, spec))]
+    shown = [(probe, layer) for probe in probes if (layer := layer_shown(probe, spec))]
+    spaces = [Space(probe, layer, *read_space(probe.embeddings[layer], SIDES)) for probe, layer in shown]
     if not spaces:
         raise NotRun("there are no t-SNE coordinates" + f" of layer {spec.scatter_layer}" * bool(spec.scatter_layer))
     height = 0.3 + len(spaces) * (PANEL + TITLE) + ROOM
@@ -69,26 +70,6 @@ def scatter(probes: Sequence[Probe], spec: ReportSpec) -> Figure:
             axes.set_title(f"{space.probe.name}, {layer_words(space.layer)}{words}", y=1.0)
     _draw_legends(drawn, legends)
     return drawn
-
-
-def _layer(probe: Probe, spec: ReportSpec) -> str:
-    """The layer asked for, else the chosen one, else the best of those that have coordinates; empty if none has."""
-    there = [layer for layer in probe.layers if layer in probe.embeddings]
-    if spec.scatter_layer:
-        return spec.scatter_layer if spec.scatter_layer in there else ""
-    if not probe.clusterings or not there:
-        return ""
-    curve = probe.curve(reducer="tsne")
-    return probe.chosen.layer if probe.chosen.layer in there else max(there, key=lambda layer: curve.get(layer, 0))
-
-
-def _space(probe: Probe, layer: str) -> Space:
-    path = probe.embeddings[layer]
-    try:
-        with path.open("rb") as file, np.load(file) as embedding:
-            return Space(probe, layer, embedding["coordinates_N3"], {side: embedding[side] for side in SIDES})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no file of t-SNE coordinates ({error}): delete it to go without.") from error
 
 
 def _legends(spaces: Sequence[Space]) -> list[Legend]:

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Sequence
 
 from clusterlm_jax.experiments.probing.nulls import NULLS, highest_nulls, null_values
-from clusterlm_jax.experiments.probing.probe import Probe, with_scores
+from clusterlm_jax.experiments.probing.probe import Probe
+from clusterlm_jax.report.layers.scores import with_scores
 from clusterlm_jax.report.page import table
 from clusterlm_jax.report.paper import MODELS, NINE, PROMPTS, PaperModel
 from clusterlm_jax.report.tables import Table, Value, side_by_side

@@ -56,6 +56,24 @@ def test_again_is_done_at_once(undisturbed):
     assert (scores(undisturbed), metrics(undisturbed)) == before
 
 
+def test_the_notebook_goes_from_a_run_to_a_figure(undisturbed, monkeypatch):
+    """The cells of the example, one after the other; the untrained and the trained model and a null, on two panels."""
+    from matplotlib import pyplot
+
+    shown = []
+    monkeypatch.setenv("RUN", str(undisturbed))
+    monkeypatch.setattr(pyplot, "show", lambda: shown.append(pyplot.gcf()))
+    notebook = json.loads((ROOT / "examples" / "from_run_to_figure.ipynb").read_text())
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    names: dict = {}
+    for cell in cells:
+        exec("".join(cell["source"]), names)
+    assert [len(panel.lines) for panel in shown[0].axes] == [3, 3]
+    assert all(len(line.get_ydata()) == 4 for panel in shown[0].axes for line in panel.lines)
+    assert list(names["states"]["trained"]) == ["layer_0", "layer_1", "layer_2", "layer_final_norm"]
+    pyplot.close("all")
+
+
 def test_the_report_alone_redraws_without_a_device(undisturbed):
     page = (undisturbed / "report.html").read_bytes()
     (undisturbed / "report.html").unlink()

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from clusterlm_jax.experiments.probing.figures import over_layers, spread
-from clusterlm_jax.experiments.probing.probe import Place, read_probe
+from clusterlm_jax.experiments.probing.probe import read_probe
 from clusterlm_jax.experiments.probing.scatter import scatter
 from clusterlm_jax.records import ScoreRow
+from clusterlm_jax.report.layers.scores import Place
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
 from tests.experiments.probing.directories import (

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax.experiments.probing.nulls import highest_nulls, null_values
-from clusterlm_jax.experiments.probing.probe import Key, Place, read_probe, read_probes
+from clusterlm_jax.experiments.probing.probe import read_probe, read_probes
 from clusterlm_jax.records import ScoreRow, UserError, layer_names
+from clusterlm_jax.report.layers.scores import Key, Place
 from clusterlm_jax.report.run import NotRun
 from tests.experiments.probing.directories import LABELS, like_the_paper, score_rows, write_facts, write_probe
 from tests.report.work_directories import write_rows

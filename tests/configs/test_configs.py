@@ -12,7 +12,7 @@ import pytest
 from clusterlm_jax import config
 from clusterlm_jax.settings import Settings
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 PAGES = sorted(CONFIGS.glob("*.py"))
 
 

@@ -1,0 +1,1 @@
+"""Hidden states of one's own, from a file that any tool can write."""
