@@ -80,7 +80,7 @@ def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
     given = [sys.executable, "-c", program]
     with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
         worker.stdout.close()
-        pickle.dump((), worker.stdin)
+        pickle.dump((None,) * 4, worker.stdin)
         worker.stdin.close()
         assert worker.stderr.read() == b""
         assert worker.wait(PATIENCE_SECONDS) == 1

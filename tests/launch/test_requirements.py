@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 # Where the name of a module is not that of its package.
 PACKAGE_OF = {"absl": "absl-py", "orbax": "orbax-checkpoint", "sklearn": "scikit-learn", "mpl_toolkits": "matplotlib"}
 
@@ -57,3 +58,9 @@ def test_the_tested_versions_are_locked_and_in_the_ranges(pinned, ranged):
 
 def test_the_dependencies_are_what_the_package_imports():
     assert pins("requirements.txt").keys() == imported()
+
+
+def test_pip_installs_the_package_and_no_other_folder():
+    """The checkout has several folders side by side; a build that guesses among them refuses."""
+    assert PYPROJECT["build-system"]["build-backend"] == "hatchling.build"
+    assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["clusterlm_jax"]
