@@ -25,6 +25,7 @@ PAGES = {
     "probing": CONFIGS / "probing.py",
 }
 COUNT = 300
+FOREIGN = "work directory of another configuration"
 HUGE = "1" + "0" * 23
 
 
@@ -145,7 +146,8 @@ def wrong_values(experiment: str) -> Iterator[Wrong]:
         else:
             given = VALUES[kind]
         for why, values in given.items():
-            yield from (Wrong(f"{why} of a {kind.__name__}", (f"--config.{key}={value}",), name) for value in values)
+            for value in values:
+                yield Wrong(f"{why} of a {kind.__name__}", (f"--config.{key}={value}",), value if kind is str else name)
 
 
 def misspelt(experiment: str, rng: random.Random) -> Iterator[Wrong]:
@@ -181,12 +183,13 @@ def foreign_files(folder: Path) -> Iterator[Wrong]:
     results.mkdir()
     (results / "metrics.jsonl").write_text("")
     yield Wrong("wrong work directory", (f"--workdir={results}",), "config.json")
-    for number, text in enumerate((b"", b"[]", b"{", b"\xff", b'{"model": 3}', b'{"experiment": "emergence"}')):
+    for number, text in enumerate((b"", b"[]", b"{", b"\xff", b'{"model": 3}', b'{"experiment": "other"}')):
         damaged = folder / f"damaged{number}"
         damaged.mkdir()
         (damaged / "config.json").write_bytes(text)
         (damaged / "metrics.jsonl").write_text("")
-        yield Wrong("damaged file", (f"--workdir={damaged}",), str(damaged))
+        kind = FOREIGN if b"other" in text else "damaged file"
+        yield Wrong(kind, (f"--workdir={damaged}",), str(damaged))
 
 
 @pytest.fixture
@@ -251,7 +254,9 @@ def test_a_wrong_command_line_is_refused_in_one_sentence_and_changes_no_file(tmp
         except Exception as error:
             code, sentence = 1, f"{type(error).__name__}: {error}"
         fine = code == 2 and sentence.startswith("clusterlm_jax: ") and sentence.count("\n") == 1
-        if not fine or wrong.word not in sentence or contents(tmp_path) != before:
+        # The directory is asked last: a sentence about it would hide what was let through.
+        asked = "belongs to another configuration" in sentence
+        if not fine or asked != (wrong.kind == FOREIGN) or wrong.word not in sentence or contents(tmp_path) != before:
             failed.append((wrong, code, sentence))
             before = contents(tmp_path)
         kinds[wrong.kind] += 1

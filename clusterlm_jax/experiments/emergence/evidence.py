@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from clusterlm_jax.experiments.emergence.timing import TIMED, half_rise, scored_spaces, spacing, timed_curves
+from clusterlm_jax.experiments.emergence.timing import TIMED, half_rise, scored_spaces, timed_curves
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report.claims import CLEAR, MARGIN, Finding, claim
 from clusterlm_jax.report.run import NotRun, Run, measured
@@ -164,7 +164,8 @@ def nested(run: Run) -> Finding:
 )
 def clusters_before_accuracy(run: Run) -> Finding:
     ends(run)  # raises NotRun before a second analysis: until then no cluster has had time to rise
-    halves = {name: half_rise(curve) for name, curve in timed_curves(run, run.reducer).items()}
+    timed = timed_curves(run, run.reducer)
+    halves = {name: half_rise(curve) for name, curve in timed.items()}
     if "task" not in halves or halves.get("accuracy", NEVER) == NEVER:
         raise NotRun("the validation accuracy has not risen, or the task clusters have not been scored")
     curves = ", ".join(f"{TIMED[name]} {shown(halves[name])}" for name in sorted(halves, key=halves.__getitem__))
@@ -173,8 +174,8 @@ def clusters_before_accuracy(run: Run) -> Finding:
     numbers = (
         f"Epoch of half the rise, validation, best block: {curves}.",
         f"Clusters by task in each space: {spaces}.",
-        f"Two analyses are up to {counted(spacing(run), 'epoch')} apart, so clusters may have come up to "
-        f"{counted(spacing(run) - 1, 'epoch')} earlier; the accuracy is known at every epoch.",
+        f"Up to epoch {max(at for at in timed['task'] if at < halves['task'])} no analysis shows half the rise of the "
+        "task clusters; the accuracy is known at every epoch.",
     )
     return Finding(halves["task"] < halves["accuracy"], numbers)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from clusterlm_jax.report.claims import MARGIN
 from clusterlm_jax.report.run import Curve, Run
 from clusterlm_jax.report.tables import NEVER
@@ -46,8 +44,3 @@ def timed_curves(run: Run, space: str) -> dict[str, Curve]:
 def scored_spaces(run: Run) -> list[str]:
     """The spaces whose task clusters are known at two epochs at least, in the order of `SPACES`."""
     return [space for space in SPACES if len(run.over_blocks(max, reducer=space, score="f1")) > 1]
-
-
-def spacing(run: Run) -> int:
-    """The most epochs between two analyses: clusters are timed no finer than this."""
-    return max((later - earlier for earlier, later in itertools.pairwise(run.epochs)), default=0)

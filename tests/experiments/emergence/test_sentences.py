@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from clusterlm_jax.experiments.emergence import evidence
 from clusterlm_jax.experiments.emergence.claims import abrupt_rise, higher_layers
 from clusterlm_jax.experiments.emergence.page import _kmeans
-from clusterlm_jax.report.claims import apply
+from clusterlm_jax.report.claims import MARGIN, NOT_RUN, apply
 from clusterlm_jax.report.run import Curve, Key, Run
 from clusterlm_jax.report.words import NULLS
 
@@ -127,16 +126,16 @@ def test_the_shares_of_hard_examples_make_a_whole(own: float, original: float) -
 
 @generated
 @given(st.data())
-def test_what_is_known_of_the_timing_is_not_more_than_the_analyses_tell(data: st.DataObject) -> None:
-    """No analysis lies in the epochs by which the clusters may have come earlier."""
+def test_no_analysis_up_to_the_epoch_that_is_named_shows_half_the_rise(data: st.DataObject) -> None:
     epochs = data.draw(EPOCHS)
-    rising = {(layer, "task", "f1"): dict(zip(epochs, (0.1, *[0.9] * 3), strict=False)) for layer in LAYERS}
-    accuracy = dict(enumerate(data.draw(st.lists(SHARES, min_size=10, max_size=10))))
-    verdict, numbers = apply(
-        evidence.clusters_before_accuracy, run_of(rising, {"validation_accuracy": accuracy}, best=9)
-    )
-    if verdict == "not run":
+    scores = data.draw(curves_of(epochs))
+    run = run_of(scores, {"validation_accuracy": dict(enumerate(data.draw(st.lists(SHARES, min_size=10))))}, best=9)
+    verdict, numbers = apply(evidence.clusters_before_accuracy, run)
+    if verdict == NOT_RUN:
         return
-    apart, earlier = re.search(r"up to (\d+) epochs? apart, .* up to (\d+) epochs? earlier", numbers[2]).groups()
-    between = [later - sooner for sooner, later in itertools.pairwise(epochs)]
-    assert int(apart) == max(between) == int(earlier) + 1
+    upto = int(re.match(r"Up to epoch (\d+) no analysis shows half the rise", numbers[2])[1])
+    best = {epoch: max(scores[block, "task", "f1"][epoch] for block in ("1", "2")) for epoch in epochs}
+    half = (best[epochs[0]] + max(best.values())) / 2
+    rises = max(best.values()) - best[epochs[0]] >= MARGIN
+    assert upto in epochs and not (rises and any(best[epoch] >= half for epoch in epochs if epoch <= upto))
+    assert upto == epochs[-1] or best[epochs[epochs.index(upto) + 1]] >= half

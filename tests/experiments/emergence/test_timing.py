@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax.experiments.emergence.tables import TABLES
-from clusterlm_jax.experiments.emergence.timing import half_rise, scored_spaces, spacing, timed_curves, way_of
+from clusterlm_jax.experiments.emergence.timing import half_rise, scored_spaces, timed_curves, way_of
 from clusterlm_jax.records import ScoreRow
 from clusterlm_jax.report.reading import read_main
 from clusterlm_jax.report.tables import NEVER
 from tests.report.work_directories import (
     like_the_paper,
-    metric_records,
     score_rows,
-    write_metrics,
     write_rows,
     write_run,
 )
@@ -72,16 +70,9 @@ def test_the_table_has_each_seed_s_own_epoch(tmp_path: Path) -> None:
     assert rows["clusters by task", "no reduction"][-3:] == [3, 4, 5]
 
 
-def test_the_spacing_is_the_widest_between_analyses(tmp_path: Path) -> None:
-    write_rows(tmp_path, [row for row in score_rows(like_the_paper) if row.epoch in (0, 3, 6, 8)])
-    write_metrics(tmp_path, metric_records())
-    assert spacing(read_main(tmp_path)) == 3
-
-
-def test_without_analyses_there_is_no_spacing(tmp_path: Path) -> None:
+def test_one_epoch_times_nothing(tmp_path: Path) -> None:
     write_rows(tmp_path, score_rows(like_the_paper, epochs=1))
-    assert spacing(read_main(tmp_path)) == 0
-    assert scored_spaces(read_main(tmp_path)) == [], "one epoch times nothing"
+    assert scored_spaces(read_main(tmp_path)) == []
 
 
 def test_the_way_is_from_the_first_value_to_the_highest() -> None:
