@@ -53,7 +53,7 @@ def another(key: str, default: Any) -> Any:
     if isinstance(default, str):
         return WORDS.get(key, "any/path")
     if isinstance(default, tuple):
-        return default[:-1]
+        return default[:-1] if default else ("any",)
     return default + 1 if isinstance(default, int) else default / 2
 
 
