@@ -112,16 +112,25 @@ def test_each_side_keeps_to_its_libraries():
 
 
 def test_what_must_stay_light_loads_no_jax():
-    """A worker process and a page drawn again need none. One process imports all; the first that loads jax is named."""
+    """A worker process and a page drawn again need none."""
     parts = [f"clusterlm_jax.experiments.{name}.{part}" for name in experiments.names() for part in LIGHT_PARTS]
     light = ["clusterlm_jax.analysis.worker", "clusterlm_jax.main", "clusterlm_jax.usage", *parts]
-    light += [module for module in MODULES if room(module) == "report"]
+    none_loads("jax", [*light, *(module for module in MODULES if room(module) == "report")])
+
+
+def test_only_what_clusters_loads_scikit_learn():
+    """It takes a second to import. The process that trains hands its clustering to workers."""
+    none_loads("sklearn", [f"clusterlm_jax.experiments.{name}.stages" for name in experiments.names()])
+
+
+def none_loads(library: str, modules: list[str]) -> None:
+    """One process imports all; the first that loads the library is named."""
     code = f"""
 import importlib, sys
-for name in {light}:
+for name in {modules}:
     importlib.import_module(name)
-    if "jax" in sys.modules:
-        sys.exit(f"{{name}} loads jax")
+    if {library!r} in sys.modules:
+        sys.exit(f"{{name}} loads {library}")
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -6,9 +6,6 @@ import hashlib
 import warnings
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from clusterlm_jax.analysis.spec import AnalysisSpec
@@ -26,6 +23,9 @@ def kmeans(points_ND: np.ndarray, clusters: int, seed: int, spec: AnalysisSpec) 
     There are fewer clusters than asked for if there are fewer distinct points, as at layer 0. That is expected, so
     scikit-learn's warning about it is silenced.
     """
+    from sklearn.cluster import KMeans  # slow to import, and only workers need it
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return KMeans(
@@ -56,6 +56,8 @@ def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
     Raises:
       UserError: if there are too few instances for the perplexity, or the states are too narrow for the PCA start.
     """
+    from sklearn.manifold import TSNE  # slow to import, and only workers need it
+
     instances, width = hidden_ND.shape
     if instances <= spec.tsne_perplexity:
         raise UserError(f"eval.tsne_perplexity is {spec.tsne_perplexity}, but a split has only {instances} instances.")

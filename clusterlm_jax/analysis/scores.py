@@ -22,14 +22,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
-from sklearn.metrics.cluster import contingency_matrix
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 
 
 def contingency(labels_true: np.ndarray, labels_pred: np.ndarray) -> np.ndarray:
     """int64 [class, cluster]: how many instances of each class are in each cluster."""
+    from sklearn.metrics.cluster import contingency_matrix  # slow to import, and only workers need it
+
     return contingency_matrix(labels_true, labels_pred).astype(np.int64)
 
 
@@ -71,6 +71,18 @@ def purity(table_CK: np.ndarray) -> float:
     return float(table_CK.max(axis=0).sum() / table_CK.sum())
 
 
+def ari(labels_true: np.ndarray, labels_pred: np.ndarray) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(labels_true, labels_pred))
+
+
+def ami(labels_true: np.ndarray, labels_pred: np.ndarray) -> float:
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    return float(adjusted_mutual_info_score(labels_true, labels_pred))
+
+
 FROM_TABLE: dict[str, Callable[[np.ndarray], float]] = {
     "f1": f1_matched,
     "f1_majority": f1_majority,
@@ -79,7 +91,7 @@ FROM_TABLE: dict[str, Callable[[np.ndarray], float]] = {
     "f1_bcubed": f1_bcubed,
     "purity": purity,
 }
-FROM_LABELS: dict[str, Score] = {"ari": adjusted_rand_score, "ami": adjusted_mutual_info_score}
+FROM_LABELS: dict[str, Score] = {"ari": ari, "ami": ami}
 SCORES = (*FROM_TABLE, *FROM_LABELS)
 
 
@@ -87,7 +99,7 @@ def score_all(labels_true: np.ndarray, labels_pred: np.ndarray, scores: Sequence
     """Scores of one clustering by name. Labels and clusters are int [instance]; their values are arbitrary names."""
     table_CK = contingency(labels_true, labels_pred)
     return {
-        name: FROM_TABLE[name](table_CK) if name in FROM_TABLE else float(FROM_LABELS[name](labels_true, labels_pred))
+        name: FROM_TABLE[name](table_CK) if name in FROM_TABLE else FROM_LABELS[name](labels_true, labels_pred)
         for name in scores
     }
 

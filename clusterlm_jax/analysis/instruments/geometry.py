@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from sklearn.metrics import silhouette_score
 
 GEOMETRY_SCORES = ("silhouette", "nc1")
 
@@ -23,6 +22,8 @@ def silhouette(distance_NN: np.ndarray, label_N: np.ndarray) -> float:
 
     It is 0 if all states are equal, and nan if the label has one value or a different value for every instance.
     """
+    from sklearn.metrics import silhouette_score  # slow to import, and only workers need it
+
     groups = len(np.unique(label_N))
     if not 1 < groups < len(label_N):
         return float("nan")

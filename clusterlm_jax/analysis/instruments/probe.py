@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from clusterlm_jax.analysis.nulls import regrouped
 
@@ -51,6 +50,8 @@ def probe_scores(
       rng: draws the halves and, for the control task, the tasks of the distributions.
       control: whether to measure the control task instead.
     """
+    from sklearn.linear_model import LogisticRegression  # slow to import, and only workers need it
+
     task_Q, task_N = queries["task"], references["task"]
     if control:
         both = np.concatenate([queries["distribution"], references["distribution"]])
