@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -39,14 +40,26 @@ def record(workdir: WorkDir, precision: Mapping[str, str]) -> None:
 
 def check_device(config: Any, workdir: WorkDir) -> None:
     """The check of a stage that computes on a device: refuses a JAX_PLATFORMS that this machine has no device of."""
+    logger, told = logging.getLogger("jax._src.xla_bridge"), []
+
+    def keep(record: logging.LogRecord) -> bool:  # why a plugin failed is logged with a traceback, and no error
+        told.append(record)
+        return False
+
+    logger.addFilter(keep)
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # an assertion, without words, where jax has no such plugin
-        said = str(error).partition(" (set JAX_PLATFORMS")[0].partition("\n")[0].rstrip(".") or "no plugin for it"
+        reasons = (str(record.exc_info[1]) for record in told if record.exc_info)
+        said = str(error).partition(" (set JAX_PLATFORMS")[0] or next(reasons, "no plugin for it")
         raise UserError(
-            f"JAX_PLATFORMS is {jax.config.jax_platforms!r}, but jax finds no such device here: {said}; "
-            "set it to cpu, as launch/local.sh does, or unset it."
+            f"JAX_PLATFORMS is {jax.config.jax_platforms!r}, but jax finds no such device here: "
+            f"{said.splitlines()[0].rstrip('.')}; set it to cpu, as launch/local.sh does, or unset it."
         ) from error
+    finally:
+        logger.removeFilter(keep)
+    for record in told:
+        logger.handle(record)
 
 
 def _git_commit() -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import jax
 import pytest
 
@@ -24,7 +26,7 @@ def reason(monkeypatch, request) -> str:
     return "no plugin for it" if request.param is NO_PLUGIN else "no libtpu.so; set it to cpu"
 
 
-@pytest.mark.parametrize("experiment", experiments.names())
+@pytest.mark.parametrize("experiment", sorted({*experiments.names()} - {"states"}))  # which computes on no device
 def test_a_device_that_is_not_there(tmp_path, reason, experiment):
     with pytest.raises(UserError, match="jax finds no such device here") as refused:
         stages.run(config.build(config.default(experiment)), WorkDir(tmp_path / "run"))
@@ -35,3 +37,19 @@ def test_a_device_that_is_not_there(tmp_path, reason, experiment):
 
 def test_a_device_that_is_there(tmp_path):
     environment.check_device(None, WorkDir(tmp_path / "run"))
+
+
+def test_why_a_plugin_failed_is_part_of_the_sentence(tmp_path, monkeypatch, caplog):
+    """jax logs it with a traceback. Breaks if that is printed, or if the sentence knows of no reason."""
+
+    def failing() -> None:
+        try:
+            raise RuntimeError("cuInit(0) failed.\nmore words")
+        except RuntimeError:
+            logging.getLogger("jax._src.xla_bridge").exception("Jax plugin configuration error")
+        raise NO_PLUGIN
+
+    monkeypatch.setattr(jax, "devices", failing)
+    with pytest.raises(UserError, match=r"no such device here: cuInit\(0\) failed; set it to cpu"):
+        environment.check_device(None, WorkDir(tmp_path / "run"))
+    assert not caplog.records
