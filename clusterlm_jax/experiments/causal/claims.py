@@ -75,8 +75,8 @@ def moving_without_input(effects: Effects) -> Finding:
 @claim(
     "The model needs the space that the task means span.",
     rule=(
-        f"At some block, without all of it the accuracy is more than {MARGIN} lower than without a random space of as "
-        "many directions."
+        f"At some block, without the most directions tried the accuracy is more than {MARGIN} lower than without a "
+        "random space of as many or more."
     ),
 )
 def removing(effects: Effects) -> Finding:
@@ -88,7 +88,7 @@ def removing(effects: Effects) -> Finding:
         )
         drops[space] = max(without - with_ for with_, without in zip(left, null, strict=True))
         words = kind_words(of.REMOVE, space).removeprefix("space ")
-        numbers.append(f"Without the {rank:g} directions {words}: {_series(left)}; random ones: {_series(null)}.")
+        numbers.append(f"Without {rank:g} directions {words}, or all: {_series(left)}; random ones: {_series(null)}.")
     return Finding(drops[of.TASK] > MARGIN, tuple(numbers))
 
 

@@ -105,8 +105,8 @@ def figure_move(effects: Effects) -> Figure:
 @figure(
     "figure_remove",
     "Remove: a space projected out of the state",
-    "Accuracy on validation over how many directions are removed, the widest first; of a layer or an input symbol with "
-    "fewer, all are. What is left keeps the space's mean. Dotted: random spaces, mean of the layers.",
+    "Accuracy on validation over how many directions are removed, the widest first; of a space with fewer, all are. "
+    "What is left keeps the space's mean. Dotted: random spaces of so many directions, mean of the layers.",
 )
 def figure_remove(effects: Effects) -> Figure:
     ranks = effects.amounts(of.REMOVE, RANDOM)

@@ -123,16 +123,10 @@ class Bench:
             yield symbol, self._trained.training["input"] == symbol, input_N == symbol
 
     def _removals(self) -> Iterator[Measurement]:
-        kinds, layers = effects.SPACES, range(len(self._layers))
-        # Of a layer or an input symbol with fewer directions, all are removed.
-        most = {kind: max(b.shape[1] for at in layers for _, _, b in self._spaces(kind, at)) for kind in kinds}
-        ranks = {kind: sorted({min(rank, most[kind]) for rank in (*self._config.ranks, most[kind])}) for kind in kinds}
-        for kind in kinds:
-            for rank in ranks[kind]:
-                yield self._measurement(effects.REMOVE, kind, self._removed, rank)
-        for rank in sorted(set().union(*ranks.values())):
-            for draw in range(self._config.draws):
-                yield self._measurement(effects.REMOVE, RANDOM, self._removed, rank, draw)
+        for kind in (*effects.SPACES, RANDOM):
+            for rank in self._config.ranks:
+                for draw in range(self._config.draws if kind == RANDOM else 1):
+                    yield self._measurement(effects.REMOVE, kind, self._removed, rank, draw)
 
     def _new_spaces(self, kind: str, layer: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """What spans the means of a label: for which validation instances, its centre, and its basis."""
@@ -145,7 +139,7 @@ class Bench:
         return found
 
     def _removed(self, of: Measured) -> Shares:
-        """With the own state, without so many directions."""
+        """With the own state, without so many directions; of a space with fewer, without all."""
         left_LND, rank = self._trained.validation_LND.copy(), int(of.amount)
         for layer, state_ND in enumerate(left_LND):
             if of.kind == RANDOM:
@@ -160,7 +154,7 @@ class Bench:
 
     def _symbols(self) -> Iterator[Measurement]:
         for kind in effects.DONORS:
-            for number in sorted({min(number, self._longest) for number in self._config.symbols}):
+            for number in self._config.symbols:
                 yield self._measurement(effects.COMES_FROM, kind, self._with_symbols, number)
 
     def _with_symbols(self, of: Measured) -> Shares:
@@ -178,16 +172,12 @@ class Bench:
         return self._shares(answers(trained.model, trained.params, trained.dataset, trials).reshape(layers, pairs))
 
     def _read_symbols(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
-        """States of all symbols of the donors' instructions, each donor once, and which donor a pair has."""
+        """States of the last symbols of the donors' instructions, each donor once, and which donor a pair has."""
         trained = self._trained
         donors, place_N = np.unique(self._donors(kind), return_inverse=True)
-        index_N = trained.dataset.splits["validation"][donors]
-        return symbol_states(trained.model, trained.params, trained.dataset, index_N, self._longest), place_N
-
-    @property
-    def _longest(self) -> int:
-        """Symbols of the longest validation instruction."""
-        return int(self._trained.validation["position"].max())
+        index_N, longest = trained.dataset.splits["validation"][donors], int(trained.validation["position"].max())
+        most = min(max(self._config.symbols), longest)
+        return symbol_states(trained.model, trained.params, trained.dataset, index_N, most), place_N
 
     def _decoded(self, of: Measured) -> Shares:
         """Accuracy of the cross-distribution probe, on the very states that are patched."""

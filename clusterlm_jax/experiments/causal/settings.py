@@ -16,8 +16,8 @@ class Causal(Settings):
       run: the work directory of a finished main run. It is read and never written.
       donors: an instance is paired with so many instances of each other task that has its input symbol.
       strengths: how often a direction is added to a state.
-      ranks: how many directions are removed, besides all there are.
-      symbols: how many of an instruction's last symbols are swapped; a number above the longest swaps all.
+      ranks: how many directions are removed; of a space with fewer, all.
+      symbols: how many of an instruction's last symbols are swapped; of a shorter instruction, all.
       draws: of random directions and random spaces, the null baselines.
     """
 
@@ -26,7 +26,7 @@ class Causal(Settings):
     run: str = ""
     donors: int = 1
     strengths: tuple[float, ...] = (1.0, 2.0, 4.0)
-    ranks: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    ranks: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     symbols: tuple[int, ...] = (1, 2, 4, 8, 16, 64)
     draws: int = 3
 

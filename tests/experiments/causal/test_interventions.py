@@ -12,7 +12,7 @@ from clusterlm_jax.experiments.causal.trained import pairs_of
 from clusterlm_jax.records import UserError
 from tests.experiments.causal.toy import INPUTS, TASKS, VALIDATION, toy
 
-CONFIG = Causal(strengths=(1.0,), ranks=(1,), draws=2, symbols=(1, 64), eval=AnalysisSpec(kmeans_restarts=1))
+CONFIG = Causal(strengths=(1.0,), ranks=(1, 8), draws=2, symbols=(1, 64), eval=AnalysisSpec(kmeans_restarts=1))
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,12 @@ def test_a_random_direction_of_that_length_does_not(shares):
 
 
 def test_without_the_task_space_the_input_alone_is_left(shares):
-    """The toy then answers as for its first task; without a single direction, more tasks are told apart."""
+    """The toy then answers as for its first task; without a single direction, more tasks are told apart.
+
+    The space has three directions: of eight asked for, those are removed.
+    """
     for space in ("task", "task_given_input"):
-        after = shares["remove", space, TASKS - 1, 0]["own"]
+        after = shares["remove", space, 8, 0]["own"]
         assert after[1:] == [1 / TASKS] * 3
         assert min(shares["remove", space, 1, 0]["own"][1:]) > 1 / TASKS
     assert after[0] == 1, "at layer 0 an input's states are equal: nothing to remove"
@@ -77,12 +80,11 @@ def test_without_the_task_space_the_input_alone_is_left(shares):
 
 
 def test_it_comes_from_all_symbols_and_not_the_last_alone(shares):
-    longest = max(VALIDATION)
     assert shares["comes_from", "other_task", 1, 0]["own"] == [1, 1]
-    everything = shares["comes_from", "other_task", longest, 0]
+    everything = shares["comes_from", "other_task", 64, 0]
     assert everything["other"][0] > 0.9, "of an instruction that is longer than the other's, some symbols stay"
     assert everything["own"][1] == 1, "after the block that reads them, they do nothing"
-    assert shares["comes_from", "same_task", longest, 0]["own"] == [1, 1]
+    assert shares["comes_from", "same_task", 64, 0]["own"] == [1, 1]
 
 
 def test_the_probe_reads_what_can_be_moved(shares):

@@ -28,7 +28,7 @@ PNG = ReportSpec(formats=("png",))
 def config(run: Path | str) -> Causal:
     small = {
         "strengths": (1.0,),
-        "ranks": (1,),
+        "ranks": (1, 3),
         "draws": 1,
         "symbols": (1, 64),
         "eval": AnalysisSpec(kmeans_restarts=1),
