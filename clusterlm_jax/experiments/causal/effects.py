@@ -25,7 +25,8 @@ ROWS = "effects.jsonl"
 SWAP, MOVE, REMOVE, COMES_FROM, PROBE = "swap", "move", "remove", "comes_from", "probe"
 OTHER_TASK, SAME_TASK = DONORS = ("other_task", "same_task")
 TASK, CONTROL = "task", "control"
-GIVEN_INPUT = "_given_input"
+# Endings of a kind: what was found in the states of the pair's input symbol alone, or of all others but it.
+GIVEN_INPUT, OTHER_INPUTS = ENDINGS = ("_given_input", "_other_inputs")
 RANDOM = "random"  # the null of Move and Remove
 RESIDUAL = "residual"  # means of states without their input symbol's mean
 SPACES = (TASK, TASK + GIVEN_INPUT, "input")  # whose between-means directions are removed
@@ -35,7 +36,7 @@ WORDS = {
     COMES_FROM: {OTHER_TASK: "another task's symbols", SAME_TASK: "the same task's symbols (null)"},
     MOVE: {
         "means": "difference of task means",
-        RESIDUAL: "the same, input's mean removed",
+        RESIDUAL: "difference of task means, input's mean removed",
         "centroids": "difference of KMeans centroids",
         "probe": "difference of probe weights",
         RANDOM: "random direction (null)",
@@ -115,7 +116,7 @@ class Effects:
     def kinds(self, test: str) -> tuple[str, ...]:
         """What was measured of a test, in the order of its words."""
         found = {key.kind for seed in self.each_seed for key in seed.shares if key.test == test}
-        every = dict.fromkeys(kind + given for kind in WORDS[test] for given in ("", GIVEN_INPUT))
+        every = dict.fromkeys(kind + ending for kind in WORDS[test] for ending in ("", *ENDINGS))
         return tuple(kind for kind in every if kind in found)
 
     def amounts(self, test: str, kind: str) -> tuple[float, ...]:
@@ -171,7 +172,13 @@ def read_effects(workdir: Path) -> Effects:
 
 def kind_words(test: str, kind: str) -> str:
     """`means_given_input` -> `difference of task means, given the input`."""
-    words = WORDS[test]
-    if kind in words:
-        return words[kind]
-    return f"{words[kind.removesuffix(GIVEN_INPUT)]}, given the input"
+    if kind in WORDS[test]:
+        return WORDS[test][kind]
+    base, ending = parts(kind)
+    return f"{WORDS[test][base]}, {'given the input' if ending == GIVEN_INPUT else 'from other inputs'}"
+
+
+def parts(kind: str) -> tuple[str, str]:
+    """`means_given_input` -> (`means`, `_given_input`); without an ending, that is empty."""
+    ending = next((ending for ending in ENDINGS if kind.endswith(ending)), "")
+    return kind.removesuffix(ending), ending

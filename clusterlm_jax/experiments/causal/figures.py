@@ -12,7 +12,15 @@ from matplotlib.lines import Line2D
 
 from clusterlm_jax.analysis.instruments.directions import CENTROIDS, MEANS, PROBE
 from clusterlm_jax.experiments.causal import effects as of
-from clusterlm_jax.experiments.causal.effects import GIVEN_INPUT, OUTCOMES, RANDOM, RESIDUAL, Effects, kind_words
+from clusterlm_jax.experiments.causal.effects import (
+    GIVEN_INPUT,
+    OTHER_INPUTS,
+    OUTCOMES,
+    RANDOM,
+    RESIDUAL,
+    Effects,
+    kind_words,
+)
 from clusterlm_jax.records import FINAL_NORM
 from clusterlm_jax.report import drawing
 from clusterlm_jax.report.drawing import CATEGORIES
@@ -21,7 +29,7 @@ from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.words import capitalised, layer_words
 
 NULL = {"color": ".35", "linewidth": 0.9, "linestyle": (0, (1, 1.5)), "marker": "", "zorder": 1.5}
-COLORS = dict(zip((MEANS, RESIDUAL, CENTROIDS, PROBE), CATEGORIES, strict=False))
+COLORS = dict(zip((MEANS, RESIDUAL, CENTROIDS, PROBE, RESIDUAL + OTHER_INPUTS), CATEGORIES, strict=False))
 OUTCOME_COLORS = dict(zip(OUTCOMES, (CATEGORIES[0], CATEGORIES[1], ".6"), strict=True))
 
 
@@ -82,7 +90,8 @@ def draw_swap(panel: Axes, effects: Effects, kind: str = of.OTHER_TASK) -> None:
     "figure_move",
     "Move: a direction from the own task to the other's, added to the state",
     "Above, directions are differences between the two tasks in all training states; below, in those with the pair's "
-    "input symbol. From left to right they are added once and more often. Dotted: random directions of that length.",
+    "input symbol. From other inputs: in all states but those. From left to right they are added once and more often. "
+    "Dotted: random directions of that length.",
 )
 def figure_move(effects: Effects) -> Figure:
     strengths = effects.amounts(of.MOVE, MEANS)
@@ -91,7 +100,7 @@ def figure_move(effects: Effects) -> Figure:
     for row, given in zip(axes, ("", GIVEN_INPUT), strict=True):
         for panel, strength in zip(row, strengths, strict=True):
             for kind, color in COLORS.items():
-                if kind != RESIDUAL or not given:
+                if not given or not kind.startswith(RESIDUAL):
                     _curve(panel, effects, of.MOVE, kind + given, strength, color=color)
             _curve(panel, effects, of.MOVE, RANDOM + given, strength, **NULL)
             _layer_axis(panel, effects.layers, "")

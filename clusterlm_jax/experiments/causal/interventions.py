@@ -16,7 +16,7 @@ from clusterlm_jax.analysis.clustering import centroids, seed_of
 from clusterlm_jax.analysis.instruments import directions as along
 from clusterlm_jax.analysis.instruments.probe import probe_scores
 from clusterlm_jax.experiments.causal import effects
-from clusterlm_jax.experiments.causal.effects import GIVEN_INPUT, RANDOM, RESIDUAL, Measured
+from clusterlm_jax.experiments.causal.effects import GIVEN_INPUT, OTHER_INPUTS, RANDOM, RESIDUAL, Measured, parts
 from clusterlm_jax.experiments.causal.settings import Causal
 from clusterlm_jax.experiments.causal.trained import Trained, pairs_of
 from clusterlm_jax.records import layer_names, subset
@@ -79,11 +79,11 @@ class Bench:
         return self.pairs.other_N if kind == effects.OTHER_TASK else self.pairs.alike_N
 
     def _moves(self) -> Iterator[Measurement]:
-        for kind in (*along.KINDS, RESIDUAL, RANDOM):
-            for given in ("",) if kind == RESIDUAL else ("", GIVEN_INPUT):
-                for draw in range(self._config.draws if kind == RANDOM else 1):
-                    for strength in self._config.strengths:
-                        yield self._measurement(effects.MOVE, kind + given, self._moved, strength, draw)
+        kinds = [base + ending for base in (*along.KINDS, RANDOM) for ending in ("", GIVEN_INPUT)]
+        for kind in (*kinds, RESIDUAL, RESIDUAL + OTHER_INPUTS):
+            for draw in range(self._config.draws if kind.startswith(RANDOM) else 1):
+                for strength in self._config.strengths:
+                    yield self._measurement(effects.MOVE, kind, self._moved, strength, draw)
 
     def _moved(self, of: Measured) -> Shares:
         """With the own state plus a direction from the own task to the other one, so many times."""
@@ -95,7 +95,7 @@ class Bench:
 
         A probe's weights and random directions have no length of their own: they get that of the difference of means.
         """
-        base, given = kind.removesuffix(GIVEN_INPUT), kind.endswith(GIVEN_INPUT)
+        base, ending = parts(kind)
         states_LND, own, other = self._trained.training_LND, self._own, self._other
         found_LND = np.zeros((len(states_LND), len(own["task"]), states_LND.shape[2]), np.float32)
         if base == RANDOM:
@@ -105,22 +105,23 @@ class Bench:
             for layer, state_ND in enumerate(states_LND):
                 if base == RESIDUAL:
                     state_ND = along.residuals(state_ND, self._trained.training["input"])
-                for symbol, there, here in self._groups(given, own["input"]):
+                for symbol, there, here in self._groups(ending, own["input"]):
                     seed = seed_of(self._name(f"{kind}/{layer}/{symbol}"))
                     cluster = functools.partial(centroids, seed=seed, spec=self._config.eval)
                     tasks = self._trained.training["task"][there], own["task"][here], other["task"][here]
                     found_LND[layer, here] = along.directions(vectors, state_ND[there], *tasks, cluster)
         if base not in (along.PROBE, RANDOM):
             return found_LND
-        return along.rescaled(found_LND, self._directions(along.MEANS + GIVEN_INPUT * given, 0))
+        return along.rescaled(found_LND, self._directions(along.MEANS + ending, 0))
 
-    def _groups(self, given: bool, input_N: np.ndarray) -> Iterator[tuple[Any, Any, Any]]:
-        """Training instances, and those of `input_N`, to look at together: all, or those of each input symbol."""
-        if not given:
+    def _groups(self, ending: str, input_N: np.ndarray) -> Iterator[tuple[Any, Any, Any]]:
+        """Training instances, and those of `input_N`, to look at together: all, or by input symbol, as a kind ends."""
+        if not ending:
             yield "", slice(None), slice(None)
             return
         for symbol in np.unique(input_N):
-            yield symbol, self._trained.training["input"] == symbol, input_N == symbol
+            same_N = self._trained.training["input"] == symbol
+            yield symbol, same_N if ending == GIVEN_INPUT else ~same_N, input_N == symbol
 
     def _removals(self) -> Iterator[Measurement]:
         for kind in (*effects.SPACES, RANDOM):
@@ -130,10 +131,10 @@ class Bench:
 
     def _new_spaces(self, kind: str, layer: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """What spans the means of a label: for which validation instances, its centre, and its basis."""
-        label, given = kind.removesuffix(GIVEN_INPUT), kind.endswith(GIVEN_INPUT)
+        label, ending = parts(kind)
         state_ND, label_N = self._trained.training_LND[layer], self._trained.training[label]
         found = []
-        for _, there, here in self._groups(given, self._trained.validation["input"]):
+        for _, there, here in self._groups(ending, self._trained.validation["input"]):
             mean_CD = along.means(state_ND[there], label_N[there])
             found.append((here, mean_CD.mean(axis=0), along.between(mean_CD)))
         return found
