@@ -51,7 +51,7 @@ def directions(
     Args:
       kind: one of `KINDS`.
       state_ND, task_N: the states it is found in, and the task of each.
-      from_M, to_M: tasks that are in `task_N`.
+      from_M, to_M: tasks; from or to one that is not in `task_N` there is no direction, which is 0.
       cluster: for `centroids`.
     """
     tasks = np.unique(task_N)
@@ -59,7 +59,9 @@ def directions(
         return np.zeros((len(from_M), state_ND.shape[1]), state_ND.dtype)
     vectors = {MEANS: means, CENTROIDS: partial(_centroids, cluster=cluster), PROBE: _weights}[kind]
     vector_CD = vectors(state_ND, task_N)
-    return vector_CD[np.searchsorted(tasks, to_M)] - vector_CD[np.searchsorted(tasks, from_M)]
+    from_C, to_C = (np.minimum(np.searchsorted(tasks, task_M), len(tasks) - 1) for task_M in (from_M, to_M))
+    known_M = (tasks[from_C] == from_M) & (tasks[to_C] == to_M)
+    return (vector_CD[to_C] - vector_CD[from_C]) * known_M[:, None]
 
 
 def rescaled(direction_MD: np.ndarray, like_MD: np.ndarray) -> np.ndarray:

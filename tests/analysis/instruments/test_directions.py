@@ -60,6 +60,13 @@ def test_equal_states_and_a_single_task_have_no_direction():
     assert not along.rescaled(np.zeros((1, WIDTH)), np.ones((1, WIDTH))).any()
 
 
+def test_a_task_without_states_has_no_direction(planted):
+    state_ND, task_N, _ = planted
+    from_M, to_M = np.array([3, 7, 7]), np.array([8, 8, 99])
+    found_MD = along.directions(along.MEANS, state_ND, task_N, from_M, to_M, cluster)
+    np.testing.assert_array_equal(found_MD.any(axis=1), [False, True, False])
+
+
 def test_a_removed_space_is_gone_and_the_rest_stays(planted):
     state_ND, task_N, _ = planted
     mean_CD = along.means(state_ND, task_N)
