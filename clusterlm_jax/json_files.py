@@ -21,6 +21,7 @@ OBJECTS = {"run.json": RUN, "config.json": CONFIG, "env.json": {}}
 # Of every line; whatever else a line has is a number, or null.
 LINES = {
     "metrics.jsonl": {"run": str, "seed": int, "epoch": int, "step": int},
+    "effects.jsonl": {"seed": int, "test": str, "kind": str, "amount": float, "draw": int, "layer": str},
     "tasks.jsonl": {"run": str, "seed": int, "task": int, "role": str, "instances": int, "correct": int},
     "timings.jsonl": {"stage": str, "seconds": float},
 }

@@ -53,7 +53,7 @@ def another(key: str, default: Any) -> Any:
     if isinstance(default, str):
         return WORDS.get(key, "any/path")
     if isinstance(default, tuple):
-        return default[:-1] if default else ("any",)
+        return default[:-1] or ("any",)
     return default + 1 if isinstance(default, int) else default / 2
 
 
@@ -99,17 +99,20 @@ def test_an_unset_width_takes_a_number_and_nothing_else():
 @pytest.mark.parametrize(
     ("section", "key", "value", "sentence"),
     [
-        ("model", "layers", "six", "model.layers is 'six', a str; it must be a int"),
-        ("train", "epochs", True, "train.epochs is True, a bool; it must be a int"),
-        ("eval", "keep_hidden", 1, "eval.keep_hidden is 1, a int; it must be a bool"),
-        ("eval", "labels", ("task", 3), "eval.labels is"),
+        ("model", "layers", "six", "model.layers is 'six'; it must be a whole number."),
+        ("train", "epochs", True, "train.epochs is True; it must be a whole number."),
+        ("eval", "keep_hidden", 1, "eval.keep_hidden is 1; it must be True or False."),
+        ("eval", "labels", ("task", 3), "with the item 3; it must be a tuple of texts."),
+        ("eval", "labels", 3, "eval.labels is 3; it must be a tuple of texts."),
+        ("model", "ffn_dim", 1.5, "model.ffn_dim is 1.5; it must be a whole number or unset."),
+        ("model", "dropout", "much", "model.dropout is 'much'; it must be a number."),
         (
             "data",
             "validation_tasks",
             0,
             "data.validation_tasks is 0; the best epoch",
         ),
-        ("model", "tied", 1, "model.tied is 1, a int; it must be a bool"),
+        ("model", "tied", 1, "model.tied is 1; it must be True or False."),
         ("train", "loss", "input", "train.loss is 'input'; allowed: sequence, output"),
         ("model", "hiden_dim", 3, "no model.hiden_dim: did you mean hidden_dim?"),
     ],
@@ -210,7 +213,7 @@ def test_a_key_whose_last_part_another_has_is_named_in_full():
         ([[{"name": "a", "train.epochs": 3}, {"name": "a", "train.epochs": 4}]], "has the point a twice"),
         ([[{"name": "a", "train.epochs": 3}, {"name": "b", "train.epochs": 3}]], "has the point b twice"),
         ([[{"name": "../a", "train.epochs": 3}]], "names a point '../a'; a name is of letters"),
-        ([{"model.layers": ["six"]}], "The point layers=six of config.grid: model.layers is 'six', a str"),
+        ([{"model.layers": ["six"]}], "The point layers=six of config.grid: model.layers is 'six'; it must be"),
         ([{"train.epochs": [9]}, {"model.heads": [7]}], "The point epochs=9,heads=7 of config.grid: model.heads is 7"),
     ],
 )

@@ -34,11 +34,14 @@ def contingency(labels_true: np.ndarray, labels_pred: np.ndarray) -> np.ndarray:
 
 
 def f1_matched(table_CK: np.ndarray) -> float:
-    f1_CK = _f1_of_cells(table_CK)
+    return float(_f1_of_cells(table_CK)[matching(table_CK)].sum() / len(table_CK))
+
+
+def matching(table_CK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The one-to-one matching of `f1`: classes, and the cluster of each; of the smaller set all are matched."""
     # The F1 values of a matching, divided by more than the number of classes, add up to less than one instance. So they
     # decide only between matchings with equally many instances.
-    class_, cluster = linear_sum_assignment(table_CK + f1_CK / (len(table_CK) + 1), maximize=True)
-    return float(f1_CK[class_, cluster].sum() / len(table_CK))
+    return linear_sum_assignment(table_CK + _f1_of_cells(table_CK) / (len(table_CK) + 1), maximize=True)
 
 
 def f1_majority(table_CK: np.ndarray) -> float:

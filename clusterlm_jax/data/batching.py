@@ -175,16 +175,22 @@ class TrainingBatches:
         return rng.permuted(by_length.reshape(self._drawn, self.steps), axis=1).T
 
 
-def reading_batches(dataset: Dataset, index: np.ndarray, rows: int) -> tuple[Batch, np.ndarray]:
+def reading_batches(dataset: Dataset, index: np.ndarray, rows: int, shared: bool = True) -> tuple[Batch, np.ndarray]:
     """Batches for a pass without dropout that reads the input token of each instance in `index` once.
+
+    An instance may be in `index` several times; each time it is a branch of its own.
+
+    Args:
+      rows: of a batch.
+      shared: whether instances of one instruction share its symbols.
 
     Returns:
       Batches of `rows` rows, stacked [step, ...], and instance_SN: the place in `index` of each of their instances
       (-1 for an empty slot, where `row_N` is -1 as well).
     """
-    instruction_N = dataset.labels["instruction"][index]
-    order_N = np.argsort(instruction_N, kind="stable")
-    size_G = np.unique(instruction_N, return_counts=True)[1]
+    group_N = dataset.labels["instruction"][index] if shared else np.arange(len(index))
+    order_N = np.argsort(group_N, kind="stable")
+    size_G = np.unique(group_N, return_counts=True)[1]
     first_G = np.cumsum(size_G) - size_G
     columns = row_length(int((dataset.length_N[index[order_N[first_G]]] - 2 + size_G).max()))
     # All instances are packed as one long step first, which is then cut into steps of `rows` rows.

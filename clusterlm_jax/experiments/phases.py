@@ -63,15 +63,15 @@ def train(phase: Phase, work: Work) -> None:
                 forecast.tell(end.epoch)
 
 
-def best_params(phase: Phase, work: Work) -> Any:
-    """The parameters of the best epoch of every seed, stacked.
+def best_params(phase: Phase, workdir: WorkDir) -> Any:
+    """The parameters of the best epoch of every seed, stacked. The directory is only read.
 
     Raises:
       UserError: the phase was not trained, or its checkpoint cannot be read.
     """
     stacked = jax.eval_shape(partial(initial_states, phase)).params
     template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
-    with _checkpoints(phase, work.dir) as checkpoints:
+    with _checkpoints(phase, workdir, read_only=True) as checkpoints:
         restored = [checkpoints.restore_best(seed, template)[1] for seed in phase.seeds]
     return stack(jax.device_get(restored))  # restored arrays are bound to a device, so a step would be compiled twice
 
@@ -126,10 +126,10 @@ def cells_so_far(phase: Phase, work: Work) -> list[Cell]:
     return [cell for row in rows for cell in _cells(phase, work, row["seed"], row["epoch"], row["step"])]
 
 
-def _checkpoints(phase: Phase, workdir: WorkDir) -> Checkpoints:
+def _checkpoints(phase: Phase, workdir: WorkDir, read_only: bool = False) -> Checkpoints:
     # The only phase of an older run has no folder of its own; such a run must resume, not begin again.
     alone = (workdir.checkpoints / "last").is_dir()
-    return Checkpoints(workdir.checkpoints if alone else workdir.checkpoints / phase.run, phase.seeds)
+    return Checkpoints(workdir.checkpoints if alone else workdir.checkpoints / phase.run, phase.seeds, read_only)
 
 
 def _rewind(phase: Phase, work: Work, done: int) -> None:

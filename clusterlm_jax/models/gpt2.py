@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from clusterlm_jax.models.precision import bfloat16_dot_general
-from clusterlm_jax.models.sites import sow_state
+from clusterlm_jax.models.sites import Patch, site
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import FINAL_NORM, Batch
 
@@ -114,27 +114,26 @@ class GPT2(nn.Module):
     untied: bool = False
 
     @nn.compact
-    def __call__(self, batch: Batch, deterministic: bool = True) -> jax.Array:
+    def __call__(self, batch: Batch, deterministic: bool = True, patch: Patch | None = None) -> jax.Array:
         """Next-token logits, float32 [R, T, V].
 
         If the collection `sites.HIDDEN` is mutable, the states of the input tokens (`batch.row_N`, `batch.column_N`)
         are sown into it, one [N, D] for each layer: `0` the word embedding without position, `i` the residual stream
         after block i, `final_norm` after the final norm. Without dropout, these are the states the paper reads (3.2).
+        At the same sites, a `patch` puts other states in their place, at any token.
         """
         spec = self.spec
+        at = partial(site, self, row_N=batch.row_N, column_N=batch.column_N, patch=patch)
         embed = partial(nn.Embed, features=spec.hidden_dim, embedding_init=nn.initializers.normal(spec.initial_scale))
         words = embed(self.vocabulary, name="word_embedding")
-        word_RTD = words(batch.tokens_RT)
         # Sown before the position is added and before dropout: layer 0 holds the word alone.
-        sow_state(self, "0", word_RTD, batch.row_N, batch.column_N)
+        word_RTD = at("0", words(batch.tokens_RT))
         x_RTD = word_RTD + embed(spec.positions, name="position_embedding")(batch.position_RT)
         x_RTD = Dropout(spec.dropout)(x_RTD, deterministic)
         mask_RTT = attention_mask(batch)
         for index in range(spec.layers):
-            x_RTD = Block(spec, name=f"block_{index}")(x_RTD, mask_RTT, deterministic)
-            sow_state(self, str(index + 1), x_RTD, batch.row_N, batch.column_N)
-        x_RTD = nn.LayerNorm(epsilon=EPSILON, name="final_norm")(x_RTD)
-        sow_state(self, FINAL_NORM, x_RTD, batch.row_N, batch.column_N)
+            x_RTD = at(str(index + 1), Block(spec, name=f"block_{index}")(x_RTD, mask_RTT, deterministic))
+        x_RTD = at(FINAL_NORM, nn.LayerNorm(epsilon=EPSILON, name="final_norm")(x_RTD))
         if self.untied:
             shape = (self.vocabulary, spec.hidden_dim)
             return x_RTD @ self.param("head", nn.initializers.normal(spec.initial_scale), shape).T

@@ -15,10 +15,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from clusterlm_jax.models.sites import sow_state
+from clusterlm_jax.models.sites import Patch, site
 from clusterlm_jax.records import UserError
 
-Sow = Callable[[str, jax.Array], None]  # the name of a layer and its states [B, T, D]
+Site = Callable[[str, jax.Array], jax.Array]  # the name of a layer and its states [B, T, D] -> what goes on
 INITIAL_SCALE = 0.02  # standard deviation of random matrices and embeddings, in both models
 
 
@@ -41,24 +41,25 @@ class Dense(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Blocks named `0`, `1`, ... in sequence; the residual stream is sown after each."""
+    """Blocks named `0`, `1`, ... in sequence, with a site after each."""
 
     block: Callable[..., nn.Module]
     layers: int
 
     @nn.compact
-    def __call__(self, x_BTD: jax.Array, angle_TJ: jax.Array, sow: Sow) -> jax.Array:
+    def __call__(self, x_BTD: jax.Array, angle_TJ: jax.Array, at: Site) -> jax.Array:
         for index in range(self.layers):
-            x_BTD = self.block(name=str(index))(x_BTD, angle_TJ)
-            sow(str(index + 1), x_BTD)
+            x_BTD = at(str(index + 1), self.block(name=str(index))(x_BTD, angle_TJ))
         return x_BTD
 
 
-def read_last(model: nn.Module, trunk: nn.Module, tokens_BT: jax.Array, last_B: jax.Array) -> jax.Array:
+def read_last(
+    model: nn.Module, trunk: nn.Module, tokens_BT: jax.Array, last_B: jax.Array, patch: Patch | None
+) -> jax.Array:
     """Runs the trunk of a model; returns its last states at the columns `last_B`, [B, D].
 
     The states of every layer at these columns are sown into `model`, not into the trunk, so that all architectures sow
-    under the same path.
+    under the same path. At the same sites, a `patch` puts other states in their place, at any token.
 
     Raises:
       UserError: rows are longer than the positions of the model.
@@ -66,7 +67,8 @@ def read_last(model: nn.Module, trunk: nn.Module, tokens_BT: jax.Array, last_B: 
     if tokens_BT.shape[1] > model.spec.positions:
         raise UserError(f"A prompt has {tokens_BT.shape[1]} tokens; this model takes {model.spec.positions} at most.")
     row_B = jnp.arange(len(tokens_BT))
-    return trunk(tokens_BT, lambda name, x_BTD: sow_state(model, name, x_BTD, row_B, last_B))[row_B, last_B]
+    at = partial(site, model, row_N=row_B, column_N=last_B, patch=patch)
+    return trunk(tokens_BT, at)[row_B, last_B]
 
 
 def embed(vocabulary: int, width: int, dtype: jnp.dtype, name: str) -> nn.Embed:

@@ -36,16 +36,20 @@ class Checkpoints:
 
     orbax writes a checkpoint to a temporary directory and renames it when it is complete, so a checkpoint that exists
     is complete. orbax also writes in the background: use this as a context manager, which waits for it at the end.
+
+    With `read_only` nothing is made or cleaned up in the directory, which may be another process's.
     """
 
-    def __init__(self, directory: Path, seeds: Sequence[int]) -> None:
+    def __init__(self, directory: Path, seeds: Sequence[int], read_only: bool = False) -> None:
         self._directory = directory.absolute()  # orbax takes no relative paths
+        self._read_only = read_only
         self._last = self._manager("last", keep=2)  # two: if the newest is damaged, the one before it still serves
         self._best = {seed: self._manager(f"best/seed={seed}", keep=1) for seed in seeds}
 
     def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
         # A killed run leaves temporary directories behind; orbax removes them only if it is told to.
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        writes = {"max_to_keep": keep, "cleanup_tmp_directories": True}
+        options = ocp.CheckpointManagerOptions(**({"create": False} if self._read_only else writes))
         return ocp.CheckpointManager(self._directory / name, options=options)
 
     def __enter__(self) -> Checkpoints:

@@ -52,7 +52,7 @@ def train(config: Alignment, work: Work) -> None:
 def align(config: Alignment, work: Work) -> None:
     """Fine-tunes from the base model's best epochs, trains the switches, and measures every method."""
     base = the_base(config, work)
-    start = heads.untied(phases.best_params(base, work))
+    start = heads.untied(phases.best_params(base, work.dir))
     whole, head = fine_tunings(config, base, start)
     for phase in (whole, head):
         phases.train(phase, work)
@@ -61,8 +61,8 @@ def align(config: Alignment, work: Work) -> None:
     with work.dir.timed("switches"):
         axis = axis_of(config.finetune)
         switches = trained_switches(config.switch, config.eval, whole.model, base.datasets, start, axis)
-        models = {BASE: start, WHOLE: phases.best_params(whole, work), HEAD_ALONE: phases.best_params(head, work)}
-        write_down(measured(models, switches, whole, axis), work.dir, whole.datasets)
+        tuned = {phase.run: phases.best_params(phase, work.dir) for phase in (whole, head)}
+        write_down(measured({BASE: start} | tuned, switches, whole, axis), work.dir, whole.datasets)
 
 
 def the_base(config: Alignment, work: Work) -> Phase:

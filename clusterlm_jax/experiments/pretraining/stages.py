@@ -75,7 +75,7 @@ def fine_tuning_of(
     config: Pretraining, by_seed: Mapping[int, Dataset], start: str, pretraining: Phase | None, work: Work
 ) -> Phase:
     """The training whose initial parameters alone differ between the starts; a `pretraining` must have ended."""
-    initial = None if pretraining is None else phases.best_params(pretraining, work)
+    initial = None if pretraining is None else phases.best_params(pretraining, work.dir)
     return Phase(starts.fine_tuning(start), _model(config, by_seed), config.train, by_seed, initial=initial)
 
 

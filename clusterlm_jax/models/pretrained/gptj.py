@@ -16,8 +16,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from clusterlm_jax.models.layers import Blocks, Dense, Sow, causal_attention, embed, read_last
+from clusterlm_jax.models.layers import Blocks, Dense, Site, causal_attention, embed, read_last
 from clusterlm_jax.models.pretrained import rotary
+from clusterlm_jax.models.sites import Patch
 from clusterlm_jax.records import FINAL_NORM
 
 ROPE_THETA = 10_000.0
@@ -76,24 +77,23 @@ class Trunk(nn.Module):
     spec: GPTJSpec
 
     @nn.compact
-    def __call__(self, tokens_BT: jax.Array, sow: Sow) -> jax.Array:
+    def __call__(self, tokens_BT: jax.Array, at: Site) -> jax.Array:
         spec, dtype = self.spec, jnp.dtype(self.spec.compute_dtype)
         x_BTD = embed(spec.vocabulary, spec.hidden_dim, dtype, name="wte")(tokens_BT).astype(jnp.float32)
-        sow("0", x_BTD)
+        x_BTD = at("0", x_BTD)
         angle_TJ = rotary.angles(tokens_BT.shape[1], rotary.inverse_frequencies(spec.rotary_dim, ROPE_THETA))
-        x_BTD = Blocks(partial(Block, spec), spec.layers, name="h")(x_BTD, angle_TJ, sow)
+        x_BTD = Blocks(partial(Block, spec), spec.layers, name="h")(x_BTD, angle_TJ, at)
         x_BTD = _norm(spec, "ln_f")(x_BTD)
-        sow(FINAL_NORM, x_BTD)
-        return x_BTD
+        return at(FINAL_NORM, x_BTD)
 
 
 class GPTJ(nn.Module):
     spec: GPTJSpec
 
     @nn.compact
-    def __call__(self, tokens_BT: jax.Array, last_B: jax.Array) -> jax.Array:
+    def __call__(self, tokens_BT: jax.Array, last_B: jax.Array, patch: Patch | None = None) -> jax.Array:
         """As in `llama.Llama`: the state after the final norm of each row's token `last_B`, float32 [B, D]."""
-        return read_last(self, Trunk(self.spec, name="transformer"), tokens_BT, last_B)
+        return read_last(self, Trunk(self.spec, name="transformer"), tokens_BT, last_B, patch)
 
 
 def _norm(spec: GPTJSpec, name: str) -> nn.LayerNorm:

@@ -14,8 +14,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from clusterlm_jax.models.layers import Blocks, Dense, Sow, causal_attention, embed, read_last
+from clusterlm_jax.models.layers import Blocks, Dense, Site, causal_attention, embed, read_last
 from clusterlm_jax.models.pretrained import rotary
+from clusterlm_jax.models.sites import Patch
 from clusterlm_jax.records import FINAL_NORM
 
 
@@ -93,30 +94,30 @@ class Trunk(nn.Module):
     spec: LlamaSpec
 
     @nn.compact
-    def __call__(self, tokens_BT: jax.Array, sow: Sow) -> jax.Array:
+    def __call__(self, tokens_BT: jax.Array, at: Site) -> jax.Array:
         spec, dtype = self.spec, jnp.dtype(self.spec.compute_dtype)
         x_BTD = embed(spec.vocabulary, spec.hidden_dim, dtype, name="embed_tokens")(tokens_BT).astype(jnp.float32)
-        sow("0", x_BTD)
+        x_BTD = at("0", x_BTD)
         frequency_J = rotary.inverse_frequencies(spec.head_dim, spec.rope_theta, spec.rope_scaling)
         angle_TJ = rotary.angles(tokens_BT.shape[1], frequency_J)
-        x_BTD = Blocks(partial(Block, spec), spec.layers, name="layers")(x_BTD, angle_TJ, sow)
+        x_BTD = Blocks(partial(Block, spec), spec.layers, name="layers")(x_BTD, angle_TJ, at)
         x_BTD = RMSNorm(spec.norm_epsilon, dtype, name="norm")(x_BTD)
-        sow(FINAL_NORM, x_BTD)
-        return x_BTD
+        return at(FINAL_NORM, x_BTD)
 
 
 class Llama(nn.Module):
     spec: LlamaSpec
 
     @nn.compact
-    def __call__(self, tokens_BT: jax.Array, last_B: jax.Array) -> jax.Array:
+    def __call__(self, tokens_BT: jax.Array, last_B: jax.Array, patch: Patch | None = None) -> jax.Array:
         """The state after the final norm of each row's token `last_B`, float32 [B, D].
 
         Rows may be right-padded with any token: attention is causal, so no token sees the padding after it. If the
         collection `sites.HIDDEN` is mutable, the states of these tokens are sown into it, one [B, D] for each layer:
         `0` the word embedding, `i` the residual stream after block i, `final_norm` after the final norm.
+        At the same sites, a `patch` puts other states in their place, at any token.
 
         Raises:
           UserError: rows are longer than the positions of the model.
         """
-        return read_last(self, Trunk(self.spec, name="model"), tokens_BT, last_B)
+        return read_last(self, Trunk(self.spec, name="model"), tokens_BT, last_B, patch)

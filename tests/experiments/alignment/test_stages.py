@@ -163,9 +163,9 @@ def test_head_tuning_changed_the_head_and_nothing_else(undisturbed, settings):
     """Of the parameters on the disk: those of the base model's best epoch, bit by bit, but for the head."""
     with Work(settings, WorkDir(undisturbed)) as work:
         base = the_base(settings, work)
-        start = untied(phases.best_params(base, work))
+        start = untied(phases.best_params(base, work.dir))
         _, tuned = fine_tunings(settings, base, start)
-        params = phases.best_params(tuned, work)
+        params = phases.best_params(tuned, work.dir)
     equal = jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), start, params)
     assert not equal.pop(HEAD)
     assert all(jax.tree.leaves(equal))
