@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from clusterlm_jax.experiments.probing.probe import Place, Probe
-from clusterlm_jax.records import UserError
 from clusterlm_jax.report.drawing import CATEGORIES, MARKERS, add_subtitle, scatter_groups
 from clusterlm_jax.report.page import figure
+from clusterlm_jax.report.reading import read_space
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.words import layer_words
@@ -83,12 +82,8 @@ def _layer(probe: Probe, spec: ReportSpec) -> str:
 
 
 def _space(probe: Probe, layer: str) -> Space:
-    path = probe.embeddings[layer]
-    try:
-        with path.open("rb") as file, np.load(file) as embedding:
-            return Space(probe, layer, embedding["coordinates_N3"], {side: embedding[side] for side in SIDES})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no file of t-SNE coordinates ({error}): delete it to go without.") from error
+    space = read_space(probe.embeddings[layer])
+    return Space(probe, layer, space["coordinates_N3"], {side: space[side] for side in SIDES})
 
 
 def _legends(spaces: Sequence[Space]) -> list[Legend]:
