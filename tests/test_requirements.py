@@ -14,7 +14,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Where the name of a module is not that of its package.
-PACKAGE_OF = {"absl": "absl-py", "orbax": "orbax-checkpoint", "sklearn": "scikit-learn", "mpl_toolkits": "matplotlib"}
+PACKAGE_OF = {
+    "absl": "absl-py",
+    "orbax": "orbax-checkpoint",
+    "sklearn": "scikit-learn",
+    "mpl_toolkits": "matplotlib",
+    "PIL": "pillow",
+}
 
 
 def pins(name: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from clusterlm_jax.report.words import REDUCERS, SHORT_REDUCERS, layer_words
 from clusterlm_jax.workdir import read_json
 
 WORDS, SPLIT = "null/words", "test"
+PROMPTS_FILE = "prompts.jsonl"  # in the dataset's directory
 SIZES = ("architecture", "hidden_dim", "layers", "heads")
 
 
