@@ -121,7 +121,7 @@ class Prompts:
       texts: one for each instance: a wording of the task, a space, the input.
       labels: int32 [instance] columns by name: `task` (the category of table 10), `distribution` (the task of table
         10), `mapping`, `instruction` (the wording), `input` and `output` (numbered words).
-      names: the names behind the numbers of `task`, `distribution`, `mapping`, `input` and `output`.
+      names: what the numbers of each column stand for.
     """
 
     texts: tuple[str, ...]
@@ -174,7 +174,8 @@ class HiddenStates:
 
     Attributes:
       hidden_LND: float32 [layer, instance, width]; the layers are named by `layers`.
-      labels: int32 [instance] columns by name, as from `Dataset.columns`.
+      labels: int32 [instance] columns by name, as from `Dataset.columns`; of a trained model also `right`: 1 where it
+        answers the instance right, else 0.
       run, seed, epoch, step, split: where the states come from. `split` may also be `training`, the reference of kNN.
     """
 

@@ -42,6 +42,7 @@ SMALL = {
     "eval.null_draws": 2,
     "eval.workers": 1,  # each takes seconds to start; the tests of the evaluator have several
     "report.formats": ("png",),  # a PDF of every figure takes as long as all the rest of the report
+    "report.explorer": False,  # megabytes of a library in every page
 }
 
 COMPILED = tempfile.TemporaryDirectory(prefix="clusterlm_jax-compiled-")  # removed when this process ends

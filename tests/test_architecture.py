@@ -38,7 +38,7 @@ MODEL_SIDE = {"models", "training", "extraction", "data"}
 MOST_FILES = 12
 MOST_LINES = 300
 MOST_LINES_OF_A_CONSTANT = 80
-MOST_LINES_OF_PAGES = 9200  # of report/ and experiments/, with templates: what there is must not grow unseen
+MOST_LINES_OF_PAGES = 9800  # of report/ and experiments/, with templates: what there is must not grow unseen
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -165,7 +165,11 @@ def test_no_constant_is_long():
 
 
 def test_the_pages_stay_a_small_part():
-    pages = [*sources("clusterlm_jax/report", "clusterlm_jax/experiments"), *PACKAGE.rglob("*.html")]
+    pages = [
+        *sources("clusterlm_jax/report", "clusterlm_jax/experiments"),
+        *PACKAGE.rglob("*.html"),
+        *PACKAGE.rglob("*.js"),
+    ]
     assert sum(len(path.read_text().splitlines()) for path in pages) < MOST_LINES_OF_PAGES
 
 

@@ -105,6 +105,22 @@ def statistics(dataset: Dataset) -> dict[str, float]:
     }
 
 
+def words(dataset: Dataset) -> dict[str, dict[int, str]]:
+    """What the values of the labels stand for, readable: instructions, expressions, input and output symbols."""
+    labels = dataset.labels
+    instructions, first_M = np.unique(labels["instruction"], return_index=True)
+    texts = [_text(dataset, instance) for instance in first_M.tolist()]
+    symbols = {
+        name: {token: symbol_name(dataset.vocabulary, token) for token in np.unique(labels[name]).tolist()}
+        for name in ("input", "output")
+    }
+    return {
+        "instruction": dict(zip(instructions.tolist(), texts, strict=True)),
+        "distribution": dict(enumerate(dataset.expressions)),
+        **symbols,
+    }
+
+
 def _with_prefix(arrays: np.lib.npyio.NpzFile, prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
 

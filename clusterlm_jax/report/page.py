@@ -12,10 +12,13 @@ from typing import Any
 import jinja2
 import matplotlib
 from matplotlib.figure import Figure
+from plotly.offline import get_plotlyjs
 
 from clusterlm_jax.records import write_atomically
 from clusterlm_jax.report import drawing, tables
 from clusterlm_jax.report.claims import Judgement
+from clusterlm_jax.report.explorer import animation
+from clusterlm_jax.report.explorer.spaces import Explorer, packed
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import FORMATS, ReportSpec
 from clusterlm_jax.report.tables import Table
@@ -86,6 +89,7 @@ class Page:
       facts: a name and words each, and the address of a page of its own where there is one.
       judgements: of the claims.
       several: what the claims were judged by one by one, "seed" or "model"; empty where there is only one.
+      explorer: the t-SNE spaces to look at; None for none.
       details: JSON to open at the end, by heading.
     """
 
@@ -97,6 +101,7 @@ class Page:
     facts: Sequence[tuple[str, ...]] = ()
     judgements: Sequence[Judgement] = ()
     several: str = ""
+    explorer: Explorer | None = None
     details: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -118,6 +123,8 @@ def publish(
     """
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **drawing.STYLE}):
         shown_figures = [_write_figure(entry, heading(entry), subject, spec, into / "figures") for entry in figures]
+        moving = animation.over_training(page.explorer) if page.explorer else None
+    _replace(into / "figures", animation.NAME, {"gif": moving})
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -131,6 +138,9 @@ def publish(
         figures=shown_figures,
         formats=spec.formats,
         tables=[_write_table(entry, subject, into / "tables") for entry in tables_],
+        explorer=packed(page.explorer) if page.explorer else None,
+        library=get_plotlyjs() if page.explorer else "",
+        animation=f"{animation.NAME}.gif" if moving else "",
         claims={ours: [j for j in page.judgements if j.claim.ours is ours] for ours in (False, True)},
         details={name: json.dumps(value, indent=2, sort_keys=True) for name, value in page.details.items()},
     )

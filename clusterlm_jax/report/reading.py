@@ -8,6 +8,7 @@ import math
 import os
 import re
 import urllib.parse
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from clusterlm_jax.analysis.table import read_rows
 from clusterlm_jax.json_files import read_json, read_jsonl
 from clusterlm_jax.records import ScoreRow, UserError
-from clusterlm_jax.report.run import Curve, Key, NotRun, Run
+from clusterlm_jax.report.run import Curve, Embeddings, Key, NotRun, Run
 from clusterlm_jax.workdir import WorkDir
 
 MAIN, SYMBOLS = "main", "null/symbols"
@@ -141,6 +142,23 @@ def address_of(workdir: Path, into: Path) -> str:
     return urllib.parse.quote(os.path.relpath(page, into)) if page.exists() else ""
 
 
+def read_space(path: Path, *labels: str) -> dict[str, np.ndarray]:
+    """A file of t-SNE coordinates: `coordinates_N3`, and the labels of the instances, int32 [instance] by column.
+
+    Raises:
+      UserError: it is no such file, a damaged one, or lacks one of these labels.
+    """
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            space = {name: arrays[name] for name in arrays.files}
+        lengths = {len(space[name]) for name in (*space, *labels)}
+        if space["coordinates_N3"].shape != (*lengths, 3):
+            raise ValueError("as many points as labels are needed")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no file of t-SNE coordinates ({error}): delete it to go without.") from error
+    return space
+
+
 def _key(row: ScoreRow) -> Key:
     return Key(row.split, row.layer, row.label, row.reducer, row.score)
 
@@ -164,11 +182,14 @@ def _metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
     return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
-def _embeddings(directory: Path) -> dict[str, dict[int, Path]]:
-    """Files of the validation split by layer and epoch, epochs ascending."""
-    found: dict[str, dict[int, Path]] = collections.defaultdict(dict)
-    for path in sorted(directory.glob("epoch=*/validation/layer=*.npz")):
+def _embeddings(directory: Path) -> Embeddings:
+    """Files by split, layer and epoch, epochs ascending."""
+    found: dict[str, dict[str, dict[int, Path]]] = collections.defaultdict(lambda: collections.defaultdict(dict))
+    for path in sorted(directory.glob("epoch=*/*/layer=*.npz")):
         name = str(path.relative_to(directory))
-        epoch, layer = re.fullmatch(r"epoch=(\d+)/validation/layer=(.+)\.npz", name).groups()
-        found[layer][int(epoch)] = path
-    return {layer: dict(sorted(paths.items())) for layer, paths in found.items()}
+        epoch, split, layer = re.fullmatch(r"epoch=(\d+)/(.+)/layer=(.+)\.npz", name).groups()
+        found[split][layer][int(epoch)] = path
+    return {
+        split: {layer: dict(sorted(paths.items())) for layer, paths in layers.items()}
+        for split, layers in found.items()
+    }

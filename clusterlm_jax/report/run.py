@@ -14,6 +14,7 @@ from clusterlm_jax.records import FINAL_NORM
 from clusterlm_jax.report.words import NULLS, REDUCERS
 
 Curve = Mapping[int, float]  # epoch -> value, epochs ascending
+Embeddings = Mapping[str, Mapping[str, Mapping[int, Path]]]  # split -> layer -> epoch -> file of coordinates
 T = TypeVar("T")
 # Scores of the states as they are, without a clustering of the run's reducer.
 WITHOUT_REDUCER = ("knn_", "variance_", "across", "probe_", "silhouette", "nc1", "tree_", "within_input_")
@@ -46,7 +47,7 @@ class Run:
       facts, config, environment: `run.json` with the sections of the seed, `config.json`, `env.json`; empty where there
         is no such file.
       seconds: wall time by stage.
-      embeddings: files of t-SNE coordinates of the validation split by layer and epoch.
+      embeddings: files of t-SNE coordinates by split, layer and epoch.
       deviations: standard deviation over the seeds of every curve of `curves` and `metrics`; empty for one seed.
       members: the runs it is the mean of; empty for one seed.
       common_reducer: the reducer all seeds are shown with; empty for a seed trained alone.
@@ -61,7 +62,7 @@ class Run:
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     seconds: Mapping[str, float]
-    embeddings: Mapping[str, Mapping[int, Path]]
+    embeddings: Embeddings
     deviations: Mapping[Key | str, Curve] = dataclasses.field(default_factory=dict)
     members: tuple[Run, ...] = ()
     common_reducer: str = ""

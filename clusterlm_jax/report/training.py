@@ -8,14 +8,17 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from clusterlm_jax.data import storage
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report import drawing, paper
 from clusterlm_jax.report.claims import MARGIN, Claim, Finding, judge, verdict_words
+from clusterlm_jax.report.explorer.spaces import Words, explore
 from clusterlm_jax.report.page import FigureEntry, Page, TableEntry, heading, publish
 from clusterlm_jax.report.run import NotRun, Run, measured
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import Table, side_by_side
 from clusterlm_jax.report.words import LABEL_WORDS, LABELS, REDUCERS, SPLIT_WORDS, counted, duration
+from clusterlm_jax.workdir import WorkDir
 
 SIZES = (  # the words, the name in run.json, and what the paper says
     *((f"{name.replace('_', ' ')} instances", name, size) for name, size in paper.SIZES.items()),
@@ -74,9 +77,16 @@ def publish_training(
         ],
         judgements=judgements,
         several="seed" if subject.members else "",
+        explorer=explore(run.embeddings, _words(workdir, run), spec.scatter_layer) if spec.explorer else None,
         details={"Configuration": run.config, "Environment": run.environment},
     )
     return publish(page, subject, figures, tables, workdir, spec, heading)
+
+
+def _words(workdir: Path, run: Run) -> Words:
+    """What is read of instances: those of the first seed, whose t-SNE spaces are shown."""
+    directory = WorkDir(workdir).dataset(run.seeds[0])
+    return storage.words(storage.load(directory)) if (directory / storage.FILE).is_file() else {}
 
 
 def model_words(run: Run) -> str:

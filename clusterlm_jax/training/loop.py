@@ -168,10 +168,11 @@ class Trainer:
 
     def _hidden(self, epoch: int, index: int, step: int, split: str, reading: SplitReading) -> HiddenStates:
         phase, seed = self.phase, self.phase.seeds[index]
+        columns = surface.columns(phase.datasets[seed], phase.datasets[seed].splits[split])
         return HiddenStates(
             hidden_LND=reading.hidden_LND,
             layers=layer_names(phase.model.spec.layers),
-            labels=surface.columns(phase.datasets[seed], phase.datasets[seed].splits[split]),
+            labels=columns | {"right": reading.right_N.astype(np.int32)},
             run=phase.run,
             seed=seed,
             epoch=epoch,

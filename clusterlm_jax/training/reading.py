@@ -30,7 +30,8 @@ class SplitReading:
       hidden_LND: float32; layers in the order of `records.layer_names`.
       loss: mean cross-entropy of the output tokens, nats.
       sequence_loss: mean cross-entropy of all tokens except the first of each instance, nats.
-      accuracy: share of instances whose predicted token is the output of their own task.
+      right_N: bool, whether the predicted token is the output of the instance's own task.
+      accuracy: share of instances that are right.
       identity_accuracy: share of instances whose predicted token is *any* output that their task identity has for the
         input. None where there is only one such output, which is the case except for similar tasks (B.1).
       hard_accuracies: the accuracy of those hard examples that left their original's expression (`hard_leaving`), and
@@ -40,6 +41,7 @@ class SplitReading:
     hidden_LND: np.ndarray
     loss: float
     sequence_loss: float
+    right_N: np.ndarray
     accuracy: float
     identity_accuracy: float | None
     hard_accuracies: Mapping[str, float]
@@ -81,6 +83,7 @@ class Reader:
                 hidden_LND,
                 float(loss_N.mean(dtype=float)),
                 float(loss / tokens),
+                predicted_N == dataset.labels["output"][dataset.splits[split]],
                 *_accuracies(dataset, split, predicted_N),
                 _hard_accuracies(dataset, split, predicted_N),
             )

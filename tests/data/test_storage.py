@@ -25,6 +25,19 @@ def test_round_trip(dataset, tmp_path):
     assert loaded.expressions == dataset.expressions
 
 
+def test_values_have_the_words_of_the_readable_files(dataset, tmp_path):
+    storage.save(dataset, tmp_path)
+    words = storage.words(dataset)
+    with (tmp_path / "instances.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    for row in rows:
+        value = {name: int(row[name]) for name in ("instruction", "distribution", "input", "output")}
+        assert words["instruction"][value["instruction"]] == row["text"]
+        assert words["distribution"][value["distribution"]] == dataset.expressions[value["distribution"]]
+        assert words["input"][value["input"]] == row["input_symbol"]
+        assert words["output"][value["output"]] == row["output_symbol"]
+
+
 @pytest.mark.parametrize("shared_mappings", [None, 2])
 def test_a_person_can_check_it(shared_mappings, tmp_path):
     """The readable files alone give the symbols of every instance, and the mappings of its distribution."""

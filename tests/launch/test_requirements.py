@@ -15,7 +15,13 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 # Where the name of a module is not that of its package.
-PACKAGE_OF = {"absl": "absl-py", "orbax": "orbax-checkpoint", "sklearn": "scikit-learn", "mpl_toolkits": "matplotlib"}
+PACKAGE_OF = {
+    "absl": "absl-py",
+    "orbax": "orbax-checkpoint",
+    "sklearn": "scikit-learn",
+    "mpl_toolkits": "matplotlib",
+    "PIL": "pillow",
+}
 
 
 def pins(name: str) -> dict[str, str]:

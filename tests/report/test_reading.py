@@ -147,10 +147,12 @@ def test_the_seconds_of_a_stage_that_was_resumed_are_added(tmp_path: Path) -> No
     assert read_files(made.write_run(tmp_path))["seconds"] == {"train": pytest.approx(121.2), "analyse": 30.0}
 
 
-def test_embeddings_are_found_by_layer_and_epoch(tmp_path: Path) -> None:
+def test_embeddings_are_found_by_split_layer_and_epoch(tmp_path: Path) -> None:
     (run,) = made.read_seeds(made.write_run(tmp_path))
-    assert {layer: tuple(paths) for layer, paths in run.embeddings.items()} == dict.fromkeys("23", (0, 2, 5, 8))
-    assert all(path.is_file() for paths in run.embeddings.values() for path in paths.values())
+    assert run.embeddings.keys() == {"validation"}
+    layers = run.embeddings["validation"]
+    assert {layer: tuple(paths) for layer, paths in layers.items()} == dict.fromkeys("23", (0, 2, 5, 8))
+    assert all(path.is_file() for paths in layers.values() for path in paths.values())
 
 
 def test_a_page_of_its_own_is_addressed_from_where_the_other_page_is(tmp_path: Path) -> None:

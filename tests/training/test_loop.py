@@ -47,6 +47,14 @@ def test_hidden_states_come_with_their_labels(dataset):
         np.testing.assert_array_equal(states.hidden_LND[0], words_ND)
 
 
+def test_which_answers_are_right_comes_with_the_states(dataset):
+    *_, end = make_trainer(dataset, epochs=3, analysed=(3,)).epochs()
+    for states in end.seeds[0].hidden[:2]:
+        accuracy = end.seeds[0].metrics[f"{states.split}_accuracy"]
+        assert set(states.labels["right"].tolist()) <= {0, 1}
+        assert states.labels["right"].mean() == pytest.approx(accuracy)
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(dataset, tmp_path):
     """Bit by bit, on one CPU: state, metrics and hidden states; a lost optimiser moment or dropout key shows."""
     whole = {end.epoch: end for end in make_trainer(dataset, analysed=(4,)).epochs()}

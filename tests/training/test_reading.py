@@ -46,6 +46,7 @@ def test_a_reading_does_not_depend_on_the_size_of_its_batches(dataset, other, mo
         assert small.loss == pytest.approx(whole.loss, rel=1e-6)
         assert small.sequence_loss == pytest.approx(whole.sequence_loss, rel=1e-6)
         assert small.accuracy == whole.accuracy
+        np.testing.assert_array_equal(small.right_N, whole.right_N)
 
 
 def test_hard_examples_of_each_kind_have_an_accuracy_of_their_own(dataset):

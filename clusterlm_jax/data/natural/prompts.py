@@ -224,7 +224,6 @@ def _prompts(records: Iterable[Record]) -> Prompts:
     for column, values in identities.items():
         number = {name: index for index, name in enumerate(names[column])}
         labels[column] = np.array([number[value] for value in values], np.int32)
-    del names["instruction"]  # the texts hold the wordings
     return Prompts(tuple(record.text for record in records), labels, names)
 
 

@@ -14,6 +14,7 @@ from clusterlm_jax.experiments.emergence.timing import TIMED, half_rise, scored_
 from clusterlm_jax.records import SPLITS
 from clusterlm_jax.report import drawing
 from clusterlm_jax.report.page import figure
+from clusterlm_jax.report.reading import read_space
 from clusterlm_jax.report.run import Curve, NotRun, Run
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.tables import NEVER
@@ -162,7 +163,7 @@ def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
     seed = f", seed {run.seeds[0]}" if run.members else ""
     run = run.each_seed[0]
     layer = spec.scatter_layer or _scatter_layer(run)
-    paths = run.embeddings.get(layer, {})
+    paths = run.embeddings.get("validation", {}).get(layer, {})
     f1 = run.curve(layer=layer, reducer="tsne", score="f1")
     epochs = _scatter_epochs(run, spec, tuple(paths), f1)
     if not epochs:
@@ -173,8 +174,8 @@ def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
     marks: dict[int, dict[str, object]] = {}
     for place, epoch in enumerate(epochs):
         axes = figure.add_axes((place / len(epochs), 0.28 / height, 1 / len(epochs), PANEL / height), projection="3d")
-        with np.load(paths[epoch]) as embedding:
-            coordinates_N3, task_N = embedding["coordinates_N3"], embedding["task"]
+        space = read_space(paths[epoch], "task")
+        coordinates_N3, task_N = space["coordinates_N3"], space["task"]
         marks |= {task: drawing.mark(number) for number, task in enumerate(np.unique(task_N).tolist())}
         drawing.scatter_groups(axes, coordinates_N3, task_N, marks.__getitem__, zoom=0.87, s=7, alpha=0.85)
         best = " (best)" if epoch == run.best_epoch else ""
@@ -187,13 +188,14 @@ def figure_scatter(run: Run, spec: ReportSpec) -> Figure:
 
 def _scatter_layer(run: Run) -> str:
     """The layer with the best validation task F1 late in training if it has coordinates, else the highest block."""
-    if not run.embeddings:
+    there = run.embeddings.get("validation", {})
+    if not there:
         raise NotRun("there are no t-SNE coordinates of the validation split")
     try:
         best = best_layer(run)
     except NotRun:
         best = ""
-    return best if best in run.embeddings else max(run.embeddings, key=lambda name: (name.isdecimal(), len(name), name))
+    return best if best in there else max(there, key=lambda name: (name.isdecimal(), len(name), name))
 
 
 def best_layer(run: Run) -> str:

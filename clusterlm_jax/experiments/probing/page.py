@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clusterlm_jax.data.natural import prompts as natural
 from clusterlm_jax.experiments.probing.claims import judge
 from clusterlm_jax.experiments.probing.figures import FIGURES
-from clusterlm_jax.experiments.probing.probe import Probe, read_probe, read_probes
+from clusterlm_jax.experiments.probing.probe import PROMPTS_FILE, SPLIT, Probe, read_probe, read_probes
 from clusterlm_jax.experiments.probing.summary import summary
 from clusterlm_jax.experiments.probing.tables import TABLES
 from clusterlm_jax.records import FINAL_NORM
 from clusterlm_jax.report.claims import MARGIN
+from clusterlm_jax.report.explorer.spaces import Explorer, explore
 from clusterlm_jax.report.page import PAPER, Page, publish
 from clusterlm_jax.report.reading import address_of, name_of
 from clusterlm_jax.report.run import measured
@@ -21,6 +23,8 @@ from clusterlm_jax.report.training import seconds_words
 from clusterlm_jax.report.words import LABEL_WORDS, LABELS, SHORT_REDUCERS, counted
 
 ARCHITECTURES = {"llama": "LLaMA", "gptj": "GPT-J"}
+# Of the explorer: a prompt's task identity is its category.
+COLOURS = {"task": "category", "distribution": "task", "input": "input", "output": "output", "mapping": "pair of words"}
 INTRODUCTION = (
     "Pretrained language models read instructions in natural language for 16 tasks of three categories, and the "
     f"hidden states of the input's last token were clustered at every layer, as in section 3.4 of {PAPER}. There a "
@@ -57,6 +61,7 @@ def _write(probes: Sequence[Probe], addresses: Sequence[str], into: Path, spec: 
         facts=_facts(probes[0]) if one else lines,
         judgements=judgements,
         several="" if one else "model",
+        explorer=_explorer(probes[0], into) if one and spec.explorer else None,
         details={
             f"{kind}{'' if one else f' of {probe.name}'}": content
             for probe in probes
@@ -64,6 +69,15 @@ def _write(probes: Sequence[Probe], addresses: Sequence[str], into: Path, spec: 
         },
     )
     return publish(page, probes, FIGURES, TABLES, into, spec)
+
+
+def _explorer(probe: Probe, workdir: Path) -> Explorer | None:
+    """The prompts in the t-SNE space of every layer, from the chosen one on."""
+    chosen = measured(lambda: probe.chosen.layer)
+    prompts = [natural.load(path) for path in workdir.glob(f"dataset/seed=*/{PROMPTS_FILE}")]
+    words = {column: dict(enumerate(names)) for each in prompts for column, names in each.names.items()}
+    embeddings = {SPLIT: {layer: {0: path} for layer, path in probe.embeddings.items()}} if probe.embeddings else {}
+    return explore(embeddings, words, chosen or "", COLOURS)
 
 
 def _in_short(probe: Probe) -> str:

@@ -13,8 +13,9 @@ from matplotlib.lines import Line2D
 from clusterlm_jax.experiments.probing.probe import Probe
 from clusterlm_jax.report.drawing import CATEGORIES, MARKERS, add_subtitle, scatter_groups
 from clusterlm_jax.report.layers.scores import Place
-from clusterlm_jax.report.layers.space import layer_shown, read_space
+from clusterlm_jax.report.layers.space import layer_shown
 from clusterlm_jax.report.page import figure
+from clusterlm_jax.report.reading import read_space
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.words import layer_words
@@ -47,7 +48,7 @@ class Space(NamedTuple):
 def scatter(probes: Sequence[Probe], spec: ReportSpec) -> Figure:
     """The t-SNE space of the chosen layer, a row for each model that has coordinates."""
     shown = [(probe, layer) for probe in probes if (layer := layer_shown(probe, spec))]
-    spaces = [Space(probe, layer, *read_space(probe.embeddings[layer], SIDES)) for probe, layer in shown]
+    spaces = [_space(probe, layer) for probe, layer in shown]
     if not spaces:
         raise NotRun("there are no t-SNE coordinates" + f" of layer {spec.scatter_layer}" * bool(spec.scatter_layer))
     height = 0.3 + len(spaces) * (PANEL + TITLE) + ROOM
@@ -70,6 +71,11 @@ def scatter(probes: Sequence[Probe], spec: ReportSpec) -> Figure:
             axes.set_title(f"{space.probe.name}, {layer_words(space.layer)}{words}", y=1.0)
     _draw_legends(drawn, legends)
     return drawn
+
+
+def _space(probe: Probe, layer: str) -> Space:
+    space = read_space(probe.embeddings[layer], *SIDES)
+    return Space(probe, layer, space["coordinates_N3"], {side: space[side] for side in SIDES})
 
 
 def _legends(spaces: Sequence[Space]) -> list[Legend]:

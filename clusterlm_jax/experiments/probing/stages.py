@@ -20,7 +20,7 @@ from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.data.natural import prompts as natural
 from clusterlm_jax.data.surface import bag_of_words
 from clusterlm_jax.experiments import environment
-from clusterlm_jax.experiments.probing.probe import SPLIT, WORDS
+from clusterlm_jax.experiments.probing.probe import PROMPTS_FILE, SPLIT, WORDS
 from clusterlm_jax.experiments.probing.settings import Probing
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
@@ -33,8 +33,6 @@ from clusterlm_jax.models.pretrained.architectures import parameter_shapes
 from clusterlm_jax.records import Cell, HiddenStates, Prompts, UserError, layer_names
 from clusterlm_jax.report.reading import MAIN, name_of
 from clusterlm_jax.workdir import WorkDir
-
-PROMPTS_FILE = "prompts.jsonl"
 
 
 def compose(config: Probing, work: Work) -> None:

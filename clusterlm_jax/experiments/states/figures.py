@@ -15,8 +15,9 @@ from clusterlm_jax.report import drawing
 from clusterlm_jax.report.drawing import CATEGORIES
 from clusterlm_jax.report.layers import figures as layers
 from clusterlm_jax.report.layers.scores import Place, with_scores
-from clusterlm_jax.report.layers.space import layer_shown, read_space
+from clusterlm_jax.report.layers.space import layer_shown
 from clusterlm_jax.report.page import figure
+from clusterlm_jax.report.reading import read_space
 from clusterlm_jax.report.run import NotRun
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.words import INPUT_REMOVED, layer_words
@@ -94,7 +95,7 @@ def scatter(subjects: Sequence[States], spec: ReportSpec) -> Figure:
     if not shown:
         raise NotRun("there are no t-SNE coordinates" + f" of layer {spec.scatter_layer}" * bool(spec.scatter_layer))
     subject, layer = shown[0]
-    coordinates_N3, columns = read_space(subject.embeddings[layer], subject.labels)
+    space = read_space(subject.embeddings[layer], *subject.labels)
     columns_of_panels = min(COLUMNS, len(subject.labels))
     rows = math.ceil(len(subject.labels) / columns_of_panels)
     width, height = columns_of_panels * PANEL, 0.4 + rows * (PANEL + ROOM)
@@ -105,9 +106,9 @@ def scatter(subjects: Sequence[States], spec: ReportSpec) -> Figure:
         bottom = (rows - 1 - row) * (PANEL + ROOM) + ROOM
         place = (column / columns_of_panels, bottom / height, 1 / columns_of_panels, (PANEL - 0.3) / height)
         axes = drawn.add_axes(place, projection="3d")
-        values = np.unique(columns[label]).tolist()
+        values = np.unique(space[label]).tolist()
         marks = {value: _mark(subject, label, rank, value) for rank, value in enumerate(values)}
-        drawing.scatter_groups(axes, coordinates_N3, columns[label], marks.get, zoom=1.0, s=5, alpha=0.7)
+        drawing.scatter_groups(axes, space["coordinates_N3"], space[label], marks.get, zoom=1.0, s=5, alpha=0.7)
         f1 = subject.value(Place(layer, "tsne"), label=label)
         axes.set_title(f"by {label}" + ("" if f1 is None else f", F1 {f1:.2f}"), y=1.0)
         handles = [Line2D([], [], linestyle="", markersize=4, **mark) for mark in marks.values()][:MOST_NAMES]

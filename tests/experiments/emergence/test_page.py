@@ -23,14 +23,14 @@ from tests.command_line import ROOT
 from tests.report import work_directories as made
 
 NAMES = tuple(entry.name for entry in FIGURES)
-PAGE_ONLY = ReportSpec(formats=())
+PAGE_ONLY = ReportSpec(formats=(), explorer=False)  # the explorer has tests of its own
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run with its report; read it, do not change it."""
     workdir = made.write_run(tmp_path_factory.mktemp("report") / "run")
-    assert write(workdir, ReportSpec()) == workdir / "report.html"
+    assert write(workdir, ReportSpec(explorer=False)) == workdir / "report.html"
     return workdir
 
 
@@ -98,15 +98,15 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in workdir.rglob("*.*") if path.is_file()}
 
-    write(workdir, ReportSpec(formats=("svg",)))
+    write(workdir, ReportSpec(formats=("svg",), explorer=False))
     first = files()
     assert {"figure_4.svg", "figure_scatter.svg", "figure_3.svg", "table_9.md", "report.html"} <= first.keys()
-    write(workdir, ReportSpec(formats=("svg",)))
+    write(workdir, ReportSpec(formats=("svg",), explorer=False))
     assert files() == first
 
 
 def test_an_empty_work_directory_says_not_run_everywhere(tmp_path: Path) -> None:
-    html = write(tmp_path, ReportSpec()).read_text()
+    html = write(tmp_path, ReportSpec(explorer=False)).read_text()
     assert html.count('class="missing"') >= len(NAMES)
     assert html.count("not run</span>") == len(CLAIMS)
     assert "<img" not in html and not list((tmp_path / "figures").glob("*"))
@@ -124,7 +124,7 @@ def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
     made.write_metrics(tmp_path, made.metric_records()[:3])
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"run": "main", "seed": 0, "epo')  # killed while writing
-    html = write(tmp_path, ReportSpec(formats=("png",))).read_text()
+    html = write(tmp_path, ReportSpec(formats=("png",), explorer=False)).read_text()
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert drawn == {f"figure_{name}" for name in ("2", "3", "6a", "6b", "variance", "timing", "hard", "instruments")}
     for reason in (

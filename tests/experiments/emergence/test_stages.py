@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import time
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from clusterlm_jax.data import storage
 from tests.command_line import PATIENCE, ROOT, command, environment, kill_when, lines, metrics, run, scores, wait_until
 
 pytestmark = pytest.mark.slow
 STAGES = "--config.stages=('data', 'train', 'analyse')"
+EXPLORER = "--config.report.explorer=True"
 SEEDS = "--config.seeds=(0, 1)", "--config.eval.every=2"  # epochs 0, 2 and 3 are analysed
 CLUSTERING = 6 * 8 + 4 * 3  # labels by scores, null labels by scores
 # Of one state: raw and residual with shares of variance, t-SNE, on 2 splits; hard examples in each space; neighbours.
@@ -30,7 +33,7 @@ ROWS = 1 + 3 * ROWS_OF_AN_EPOCH + 2 * ROWS_OF_A_STATE  # header, 3 epochs, insta
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    result = run(workdir, *SEEDS, "--config.report.formats=('png',)")
+    result = run(workdir, *SEEDS, EXPLORER, "--config.report.formats=('png',)")
     assert result.returncode == 0, result.stderr
     assert f"The report is at {workdir}/report.html" in result.stdout
     return workdir
@@ -47,6 +50,22 @@ def test_the_job_leaves_what_it_should(undisturbed):
     figures = {path.stem for path in (undisturbed / "figures").glob("*.png")}
     assert {"figure_2", "figure_3", "figure_4", "figure_6a", "figure_6b", "figure_15", "figure_scatter"} <= figures
     assert not list(undisturbed.rglob("*.tmp"))
+
+
+def test_the_explorer_knows_every_instance(undisturbed):
+    """The first seed's, in words; right as often as the metrics say."""
+    content = re.search(r'id="explorer-content">(.*?)</script>', (undisturbed / "report.html").read_text())[1]
+    explorer = json.loads(content)
+    dataset = storage.load(undisturbed / "dataset" / "seed=0")
+    first, *_ = (json.loads(line) for line in metrics(undisturbed).splitlines()[-2:])
+    for split, name in zip(explorer["splits"], ("validation", "training_subset"), strict=True):
+        index = dataset.splits[name]
+        assert (split["epochs"], [layer for layer, _ in split["layers"]]) == ([0, 2, 3], ["0", "1", "2", "final_norm"])
+        for column in ("instruction", "task", "input", "output"):
+            assert split["columns"][column] == dataset.labels[column][index].tolist()
+        assert split["right"]["3"].count("1") / len(index) == pytest.approx(first[f"{name}_accuracy"])
+    assert explorer["words"] == json.loads(json.dumps(storage.words(dataset)))
+    assert (undisturbed / "figures" / "clusters.gif").read_bytes().startswith(b"GIF89a")
 
 
 def test_again_is_done_at_once(undisturbed):
@@ -77,7 +96,7 @@ def test_the_notebook_goes_from_a_run_to_a_figure(undisturbed, monkeypatch):
 def test_the_report_alone_redraws_without_a_device(undisturbed):
     page = (undisturbed / "report.html").read_bytes()
     (undisturbed / "report.html").unlink()
-    given = *SEEDS, "--config.stages=('report',)", "--config.report.formats=()"
+    given = *SEEDS, EXPLORER, "--config.stages=('report',)", "--config.report.formats=()"
     result = run(undisturbed, *given, JAX_PLATFORMS="no_such_platform")  # asking for a device would fail
     assert result.returncode == 0, result.stderr
     assert len((undisturbed / "report.html").read_bytes()) == pytest.approx(len(page), rel=0.01)

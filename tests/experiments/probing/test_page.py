@@ -26,14 +26,14 @@ from clusterlm_jax.report.spec import ReportSpec
 from tests.experiments.probing.directories import score_rows, write_facts, write_models, write_probe
 from tests.report.work_directories import write_rows
 
-PAGE_ONLY = ReportSpec(formats=())
+PAGE_ONLY = ReportSpec(formats=(), explorer=False)  # the explorer has tests of its own
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run with its report; read it, do not change it."""
     workdir = write_probe(tmp_path_factory.mktemp("one") / "run")
-    assert page.write(workdir, ReportSpec()) == workdir / "report.html"
+    assert page.write(workdir, ReportSpec(explorer=False)) == workdir / "report.html"
     return workdir
 
 
@@ -94,7 +94,7 @@ def test_half_an_analysis_makes_a_page_and_no_verdict(tmp_path: Path) -> None:
     write_facts(tmp_path, "open_llama_7b", 8)
     rows = [row for row in score_rows() if row.run == "main" and row.layer in "0123"]
     write_rows(tmp_path, [row for row in rows if row.reducer == "none" or row.layer == "0"])
-    html = page.write(tmp_path, ReportSpec(formats=("png",))).read_text()
+    html = page.write(tmp_path, ReportSpec(formats=("png",), explorer=False)).read_text()
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
         "figure_probing_layers",
         "figure_probing_spread",
@@ -118,7 +118,7 @@ def test_without_t_sne_the_run_is_judged(tmp_path: Path) -> None:
 
 
 def test_an_empty_work_directory_says_not_run_everywhere(tmp_path: Path) -> None:
-    html = page.write(tmp_path, ReportSpec()).read_text()
+    html = page.write(tmp_path, ReportSpec(explorer=False)).read_text()
     assert html.count("not run</span>") == 4 and "<img" not in html
     assert not list((tmp_path / "figures").glob("*"))
     assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"table_2", "table_9"}
@@ -144,7 +144,7 @@ def test_writing_again_gives_the_same_bytes_and_drops_what_is_gone(tmp_path: Pat
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
 
-    spec = ReportSpec(formats=("png", "pdf", "svg"))
+    spec = ReportSpec(formats=("png", "pdf", "svg"), explorer=False)
     page.write(tmp_path, spec)
     first = files()
     assert "figure_probing_scatter.svg" in first
