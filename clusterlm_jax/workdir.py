@@ -29,6 +29,8 @@ FORMER = {
     "finetune.steps_per_dispatch": 64,
     "extract.bucket": 8,
 }
+# Keys that earlier versions lacked, with the value for what these did.
+LATER = {"data.hard_must_leave_expression": False}
 
 # What is remade in seconds. A directory with nothing else in it belongs to no configuration yet.
 REMADE = ("config.json", "env.json", "run.json", "timings.jsonl")
@@ -131,7 +133,7 @@ class WorkDir:
         path = self.root / "config.json"
         now = flatten(json.loads(json.dumps(config)))  # JSON has lists for tuples
         if path.exists():
-            before = flatten(read_json(path))
+            before = {key: value for key, value in LATER.items() if key in now} | flatten(read_json(path))
             built_in = {key for key in before.keys() - now.keys() if key in FORMER and FORMER[key] == before[key]}
             # A new job reads hidden states that exist already, so a run that keeps them may get more jobs later.
             may_differ = (*MAY_DIFFER, "eval.jobs") if before.get("eval.keep_hidden") else MAY_DIFFER

@@ -12,7 +12,7 @@ from clusterlm_jax import experiments
 from clusterlm_jax import workdir as module
 from clusterlm_jax.json_files import append_jsonl
 from clusterlm_jax.records import UserError
-from clusterlm_jax.workdir import FORMER, Busy, WorkDir, size
+from clusterlm_jax.workdir import FORMER, LATER, Busy, WorkDir, size
 
 
 def config(keep_hidden: bool, **changes: Any) -> dict[str, Any]:
@@ -72,8 +72,18 @@ def test_a_former_key_with_another_value_is_a_difference(workdir: WorkDir) -> No
         workdir.claim(config(False))
 
 
-def test_former_keys_are_no_keys() -> None:
-    assert not set(FORMER) & {key for name in experiments.names() for key in configuration.every_key(name)}
+def test_a_key_that_an_earlier_version_lacked_counts_as_what_it_did(workdir: WorkDir) -> None:
+    workdir.write_json("config.json", config(False))
+    has_results(workdir)
+    workdir.claim(config(False) | {"data": {"hard_must_leave_expression": False}})
+    with pytest.raises(UserError, match=r"hard_must_leave_expression \(there False, now True\)"):
+        workdir.claim(config(False) | {"data": {"hard_must_leave_expression": True}})
+
+
+def test_former_keys_are_no_keys_and_later_ones_are() -> None:
+    keys = {key for name in experiments.names() for key in configuration.every_key(name)}
+    assert not set(FORMER) & keys
+    assert set(LATER) <= keys
 
 
 def test_a_second_process_is_told_that_the_directory_is_busy(workdir: WorkDir) -> None:
