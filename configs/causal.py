@@ -1,18 +1,17 @@
 """Does it matter? Causal tests on a finished main run (ours; the paper has none).
 
-States of the best models are replaced, at every layer and in every seed, and the answers to validation instances are
-counted:
+At every layer and in every seed, states of the best models are replaced, and answers to validation instances counted:
 
     .venv/bin/python -m clusterlm_jax.main --config=configs/causal.py --workdir=runs/causal --config.run=runs/synthetic
 
-`config.run` is the work directory of any finished main run; it is read and never written. `configs/causal.py:quick`
+`config.run` is the work directory of any finished main run. It is read and never written. `configs/causal.py:quick`
 takes `runs/quick`, which ./launch/local.sh leaves:
 
     .venv/bin/python -m clusterlm_jax.main --config=configs/causal.py:quick
 
-That takes 2 minutes of processor time. Expect, in blocks 1 to 4: Swap gives the other task's output in .32 .68 .98 1.00
-of 657 pairs. Move along the difference of task means does in .03 .07 .16 .14, and given the input in .29 .66 .98 1.00.
-A probe reads the task across distributions with an accuracy of .34 .59 .77 .75. docs/results.md has the rest.
+That took 2 minutes on 2 cores, 2026-11-21. Expect, in blocks 1 to 4: Swap gives the other task's output in .32 .68 .98
+1.00 of 657 pairs. Move along the difference of task means does in .03 .07 .16 .14, and given the input in .29 .66 .98
+1.00. A probe reads the task across distributions with an accuracy of .34 .59 .77 .75. docs/results.md has the rest.
 """
 
 from clusterlm_jax import config as configuration

@@ -47,6 +47,8 @@ def clean_N(params, dataset, hidden_LND) -> np.ndarray:
     every = np.arange(hidden_LND.shape[1])
     found = run(params, dataset, every, np.full(len(every), -1), lambda n: hidden_LND[0, n][:, None])
     assert len(np.unique(found)) > 3
+    # A negative layer is no patch: the answers are those of the states that an unpatched pass reads.
+    np.testing.assert_array_equal(found, (hidden_LND[-1] @ params["word_embedding"]["embedding"].T).argmax(axis=1))
     return found
 
 
@@ -59,27 +61,32 @@ def test_own_states_change_no_answer(params, dataset, hidden_LND, clean_N):
 
 
 def test_a_swap_at_the_last_read_out_gives_exactly_the_other_answer(params, dataset, hidden_LND, clean_N, rng):
-    """In any order, several times the same instance; breaks if a state goes to another trial's place."""
-    own_M, other_M = (rng.integers(0, len(clean_N), 60) for _ in range(2))
-    found = run(params, dataset, own_M, np.full(60, LAYERS - 1), lambda m: hidden_LND[-1, other_M[m]][:, None])
-    np.testing.assert_array_equal(found, clean_N[other_M])
+    """Breaks if a state goes to another trial's place."""
+    every, other_N = np.arange(len(clean_N)), rng.permutation(len(clean_N))
+    found = run(params, dataset, every, np.full(len(every), LAYERS - 1), lambda n: hidden_LND[-1, other_N[n]][:, None])
+    np.testing.assert_array_equal(found, clean_N[other_N])
 
 
-def test_symbols_are_read_from_the_last_one_back(params, dataset):
+@pytest.fixture(scope="module")
+def state_LNPD(params, dataset) -> np.ndarray:
+    """Of all symbols."""
+    index_N = dataset.splits["validation"]
+    return symbol_states(MODEL, params, dataset, index_N, int(dataset.length_N[index_N].max()) - 2)
+
+
+def test_symbols_are_read_from_the_last_one_back(params, dataset, state_LNPD):
     """At layer 0 they are the embeddings of the instruction's symbols."""
-    index_N = dataset.splits["validation"][:9]
-    state_LNPD = symbol_states(MODEL, params, dataset, index_N, symbols=3)
     embedding_VD = params["word_embedding"]["embedding"]
-    for instance, state_PD in zip(index_N, state_LNPD[0], strict=True):
-        symbols = dataset.length_N[instance] - 2
-        backwards = dataset.tokens_NT[instance, :symbols][::-1][:3]
-        np.testing.assert_array_equal(state_PD[: len(backwards)], embedding_VD[backwards])
+    for instance, state_PD in zip(dataset.splits["validation"], state_LNPD[0], strict=True):
+        symbols_T = dataset.tokens_NT[instance, : dataset.length_N[instance] - 2]
+        np.testing.assert_array_equal(state_PD[: len(symbols_T)], embedding_VD[symbols_T[::-1]])
 
 
-def test_own_symbols_change_no_answer_and_all_of_an_equally_long_instruction_change_it(params, dataset, clean_N):
+def test_own_symbols_change_no_answer_and_all_of_an_equally_long_instruction_change_it(
+    params, dataset, clean_N, state_LNPD
+):
     columns = dataset.columns(dataset.splits["validation"])
     length_N, every = columns["position"], np.arange(len(clean_N))
-    state_LNPD = symbol_states(MODEL, params, dataset, dataset.splits["validation"], int(length_N.max()))
     for layer in range(LAYERS - 2):
         at_N = np.full(len(every), layer)
         own = run(params, dataset, every, at_N, lambda n, layer=layer: state_LNPD[layer, n], length_N)

@@ -37,20 +37,30 @@ OUTCOME_COLORS = dict(zip(OUTCOMES, (CATEGORIES[0], CATEGORIES[1], ".6"), strict
     "figure_decodable",
     "Decodable and steerable, side by side",
     "The probe learns tasks from some instruction distributions and is tested on others. Swap and Move: how often the "
-    "answer becomes the other task's output. Directions are differences of task means, added once. All are of the same "
-    "states of the input token. Dotted: the probe's control task, and random directions.",
+    "answer becomes the other task's output. Directions are differences of task means, added once. Those from other "
+    "inputs are found in all states but those of the pair's input, less their own input's mean, and added as often as "
+    "serves best. All are of the same states of the input token. Dotted: the probe's control task, random directions.",
 )
 def figure_decodable(effects: Effects) -> Figure:
     figure, axes = drawing.grid(1, 1, "validation", panel=(5.2, 2.2), bottom=1.0)
+    strict = RESIDUAL + OTHER_INPUTS
+    _, _, strength = effects.best(of.MOVE, strict, effects.blocks)
     lines = {
-        "decoded by a probe, across distributions": (of.PROBE, of.TASK, "own", {"color": "black"}),
-        "Swap": (of.SWAP, of.OTHER_TASK, "other", {"color": CATEGORIES[2]}),
-        "Move, given the input": (of.MOVE, MEANS + GIVEN_INPUT, "other", {"color": CATEGORIES[5]}),
-        "Move, not given the input": (of.MOVE, MEANS, "other", {"color": CATEGORIES[0]}),
-        "nulls": (of.PROBE, of.CONTROL, "own", NULL),
+        "probe across distributions": (of.PROBE, of.TASK, 1, "own", {"color": "black"}),
+        "Swap": (of.SWAP, of.OTHER_TASK, 1, "other", {"color": CATEGORIES[2]}),
+        "Move, given the input": (of.MOVE, MEANS + GIVEN_INPUT, 1, "other", {"color": CATEGORIES[5]}),
+        "Move, not given it": (of.MOVE, MEANS, 1, "other", {"color": CATEGORIES[0]}),
+        f"Move, from other inputs, added {strength:g} times": (
+            of.MOVE,
+            strict,
+            strength,
+            "other",
+            {"color": CATEGORIES[4]},
+        ),
+        "nulls": (of.PROBE, of.CONTROL, 1, "own", NULL),
     }
-    for test, kind, outcome, look in lines.values():
-        _curve(axes[0, 0], effects, test, kind, outcome=outcome, **look)
+    for test, kind, amount, outcome, look in lines.values():
+        _curve(axes[0, 0], effects, test, kind, amount, outcome, **look)
     for given in ("", GIVEN_INPUT):
         _curve(axes[0, 0], effects, of.MOVE, RANDOM + given, **NULL)
     _layer_axis(axes[0, 0], effects.layers, "share")
@@ -96,7 +106,7 @@ def draw_swap(panel: Axes, effects: Effects, kind: str = of.OTHER_TASK) -> None:
 def figure_move(effects: Effects) -> Figure:
     strengths = effects.amounts(of.MOVE, MEANS)
     subtitle = "at the input token, share answered as the other task"
-    figure, axes = drawing.grid(2, len(strengths), subtitle, panel=(5.85 / len(strengths), 1.4))
+    figure, axes = drawing.grid(2, len(strengths), subtitle, panel=(5.85 / len(strengths), 1.4), bottom=1.05)
     for row, given in zip(axes, ("", GIVEN_INPUT), strict=True):
         for panel, strength in zip(row, strengths, strict=True):
             for kind, color in COLORS.items():
@@ -106,7 +116,10 @@ def figure_move(effects: Effects) -> Figure:
             _layer_axis(panel, effects.layers, "")
     names = [f"strength {strength:g}" for strength in strengths]
     drawing.name_panels(axes, ["not given the input", "given the input"], names, below="layer")
-    looks = {kind_words(of.MOVE, kind): {"color": color} for kind, color in COLORS.items()}
+    for panel in axes[0]:
+        panel.set_xlabel("")
+    words = {kind: kind_words(of.MOVE, kind).removeprefix("difference of ") for kind in COLORS}
+    looks = {words[kind]: {"color": color} for kind, color in COLORS.items()}
     _legend(figure, effects, looks | {kind_words(of.MOVE, RANDOM): NULL})
     return figure
 
