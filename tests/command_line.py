@@ -40,6 +40,7 @@ SMALL = {
     "eval.tsne_iterations": 250,
     "eval.tsne_perplexity": 3.0,
     "eval.null_draws": 2,
+    "eval.kmeans_restarts": 2,
     "eval.workers": 1,  # each takes seconds to start; the tests of the evaluator have several
     "report.formats": ("png",),  # a PDF of every figure takes as long as all the rest of the report
     "report.explorer": False,  # megabytes of a library in every page

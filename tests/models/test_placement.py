@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from clusterlm_jax.models import placement
-from tests.command_line import ROOT, environment
+from tests.command_line import QUICK_TO_COMPILE, ROOT, environment
 from tests.models import checkpoints
 
 TOLERANCE = 5e-5
@@ -79,7 +79,7 @@ def compared(tmp_path_factory) -> dict[str, dict]:
     for name, changes in MODELS.items():
         directories.append(tmp_path_factory.mktemp("checkpoint"))
         checkpoints.save(checkpoints.tiny(name.split(",")[0], **changes), directories[-1], "safetensors", sharded=True)
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
+    flags = {"XLA_FLAGS": f"{QUICK_TO_COMPILE['XLA_FLAGS']} --xla_force_host_platform_device_count={DEVICES}"}
     command = [sys.executable, "-c", COMPARISON, *map(str, directories)]
     ran = subprocess.run(command, cwd=ROOT, env=environment() | flags, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

@@ -32,6 +32,7 @@ SMALL = {
     "eval.tsne_iterations": 250,
     "eval.tsne_perplexity": 3.0,
     "eval.null_draws": 2,
+    "eval.kmeans_restarts": 2,
     "eval.workers": 1,
     "report.formats": ("png",),
 }
