@@ -100,3 +100,21 @@ def verdict_words(judgements: Sequence[Judgement]) -> str:
     """How many of the paper's claims have each verdict."""
     counts = Counter(judgement.verdict for judgement in judgements if not judgement.claim.ours)
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+
+
+def near(value: float, nulls: Mapping[str, float]) -> dict[str, float]:
+    """The nulls that could explain a value: it is at most `MARGIN` above them."""
+    return {name: null for name, null in nulls.items() if value <= null + MARGIN}
+
+
+def explanation(what: str, value: float, nulls: Mapping[str, float]) -> str:
+    """Whether nulls could explain a value of `what`, each judged by its own number; `nulls` has at least one."""
+    close = near(value, nulls)
+    could, not_so = (
+        ", ".join(f"{name} {null:.2f}" for name, null in nulls.items() if (name in close) == is_close)
+        for is_close in (True, False)
+    )
+    if not could:
+        return f"No null baseline at its best explains {what}: {not_so}."
+    others = f"; {not_so} could not" if not_so else ""
+    return f"Of the null baselines, each at its best, {could} could explain {what}{others}."

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clusterlm_jax.report.claims import (
+    MARGIN,
     MIXED,
     NOT_RUN,
     NOT_SEEN,
@@ -16,6 +20,7 @@ from clusterlm_jax.report.claims import (
     Judgement,
     apply,
     claim,
+    explanation,
     judge,
     verdict_words,
 )
@@ -105,3 +110,14 @@ def test_verdicts_are_counted_for_the_paper_s_claims_alone() -> None:
         Judgement(own, NOT_SEEN, ()),
     ]
     assert verdict_words(judgements) == "2 same direction, 1 mixed, 1 not run"
+
+
+@given(st.integers(0, 100), st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 100), min_size=1))
+def test_an_explanation_is_true_of_each_number_it_names(value: int, hundredths: dict[str, int]) -> None:
+    nulls = {name: number / 100 for name, number in hundredths.items()}
+    told = explanation("it", value / 100, nulls)
+    could, _, rest = told.partition("could explain it")
+    close = {name for name, null in nulls.items() if value / 100 <= null + MARGIN}
+    assert set(re.findall(r"(\w) \d\.\d\d", could if rest else "")) == close
+    assert set(re.findall(r"(\w) \d\.\d\d", rest or told)) == nulls.keys() - close
+    assert told.endswith(".")

@@ -87,9 +87,9 @@ def without(state_MD: np.ndarray, centre_D: np.ndarray, basis_DR: np.ndarray) ->
 
 def _weights(state_ND: np.ndarray, task_N: np.ndarray) -> np.ndarray:
     """The weights of each task in a probe on the states, scaled as `probe.probe_scores` does."""
-    centred_ND = state_ND - state_ND.mean(axis=0)
-    from sklearn.linear_model import LogisticRegression  # slow to import
+    from sklearn.linear_model import LogisticRegression  # slow to import, and only clustering needs it
 
+    centred_ND = state_ND - state_ND.mean(axis=0)
     probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS)
     with threadpool_limits(1):  # more threads than one only wait for each other on matrices of this size
         weight_CD = probe.fit(centred_ND / (np.sqrt(np.square(centred_ND).mean()) or 1), task_N).coef_

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from clusterlm_jax.experiments.probing.claims import finest_f1, nulls_words, task_f1, task_nulls
+from clusterlm_jax.experiments.probing.claims import finest_f1, task_f1, task_nulls
+from clusterlm_jax.experiments.probing.nulls import NULLS
 from clusterlm_jax.experiments.probing.probe import Probe
-from clusterlm_jax.report.claims import MARGIN, Judgement, verdict_words
+from clusterlm_jax.report.claims import MARGIN, Judgement, explanation, near, verdict_words
 from clusterlm_jax.report.paper import NINE
 from clusterlm_jax.report.run import measured
 from clusterlm_jax.report.words import counted
@@ -43,12 +44,8 @@ def _best(probe: Probe) -> str:
 
 
 def _nulls(probe: Probe) -> str:
-    near = _near(probe)
-    far = nulls_words({name: value for name, value in task_nulls(probe).items() if name not in near})
-    if not near:
-        return f"No null baseline at its best explains the task clusters: {far}."
-    others = f"; {far} could not" if far else ""
-    return f"Of the null baselines, each at its best, {nulls_words(near)} could explain the task clusters{others}."
+    nulls = {NULLS[name]: value for name, value in task_nulls(probe).items()}
+    return explanation("the task clusters", task_f1(probe), nulls)
 
 
 def _finest(probe: Probe) -> str:
@@ -79,8 +76,8 @@ def _share(measure: Callable[[Probe], object], probes: Sequence[Probe], words: s
 
 
 def _near(probe: Probe) -> dict[str, float]:
-    """The nulls that could explain the task clusters: the best task F1 is at most `MARGIN` above them."""
-    return {name: value for name, value in task_nulls(probe).items() if task_f1(probe) <= value + MARGIN}
+    """The nulls that could explain the task clusters."""
+    return near(task_f1(probe), task_nulls(probe))
 
 
 def _input_alone(probe: Probe) -> bool:

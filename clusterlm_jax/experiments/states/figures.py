@@ -62,7 +62,8 @@ def instruments(subjects: Sequence[States]) -> Figure:
     if not panels:
         raise NotRun("no instrument has been run")
     rows, axis = math.ceil(len(panels) / COLUMNS), layers.axis_of(found)
-    drawn, axes = drawing.grid(rows, COLUMNS, "Instruments over the layers", bottom=drawing.ROOM_FOR_NULLS)
+    subtitle = found[0].name if len(found) == 1 else f"by {found[0].labels[0]}"
+    drawn, axes = drawing.grid(rows, COLUMNS, subtitle, bottom=drawing.ROOM_FOR_NULLS)
     for panel, (reducer, score) in zip(axes.flat, panels, strict=False):
         for (subject, label), colour in colours.items():
             layers.draw_curve(panel, subject.curve(label=label, reducer=reducer, score=score), axis, color=colour)

@@ -8,9 +8,9 @@ from pathlib import Path
 from clusterlm_jax.experiments.states.figures import FIGURES
 from clusterlm_jax.experiments.states.layers import NULLS, States, read_several, read_states
 from clusterlm_jax.experiments.states.tables import TABLES
-from clusterlm_jax.report.claims import MARGIN
+from clusterlm_jax.report.claims import explanation
 from clusterlm_jax.report.page import PAPER, Page, publish
-from clusterlm_jax.report.reading import address_of
+from clusterlm_jax.report.reading import address_of, name_of
 from clusterlm_jax.report.run import measured
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.report.training import seconds_words
@@ -28,7 +28,7 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
     Raises:
       UserError: there is no such work directory, or a file in it is damaged.
     """
-    return _write((read_states(workdir, workdir.resolve().name),), [""], workdir, spec)
+    return _write((read_states(workdir, name_of(workdir)),), [""], workdir, spec)
 
 
 def compare(workdirs: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:
@@ -38,7 +38,7 @@ def compare(workdirs: Mapping[str, Path], into: Path, spec: ReportSpec) -> Path:
 
 def _write(subjects: Sequence[States], addresses: Sequence[str], into: Path, spec: ReportSpec) -> Path:
     one = len(subjects) == 1
-    name = subjects[0].name if one else into.resolve().name
+    name = subjects[0].name if one else name_of(into)
     lines = [(s.name, s.missing or _lead(s) or "not run", where) for s, where in zip(subjects, addresses, strict=True)]
     page = Page(
         title=f"Clusters in {name}",
@@ -72,13 +72,9 @@ def _best(subject: States, label: str) -> str:
     place = subject.best(REDUCERS, label)
     f1 = subject.value(place, label=label)
     words = f"By {label}, the best F1 is {f1:.2f} ({subject.where(place)})"
-    nulls = {null: subject.highest(label=f"{null}_{label}", score="f1") for null in NULLS}
-    nulls = {null: value for null, value in nulls.items() if value is not None}
-    if not nulls:
-        return f"{words}; no null was drawn."
-    found = ", ".join(f"{NULLS[null]} {value:.2f}" for null, value in nulls.items())
-    explained = "could explain it" if f1 <= max(nulls.values()) + MARGIN else "do not explain it"
-    return f"{words}; the nulls, each at its best ({found}), {explained}."
+    nulls = {kind: subject.highest(label=f"{null}_{label}", score="f1") for null, kind in NULLS.items()}
+    nulls = {kind: value for kind, value in nulls.items() if value is not None}
+    return f"{words}. {explanation('it', f1, nulls) if nulls else 'No null was drawn.'}"
 
 
 def _facts(subject: States) -> list[tuple[str, str]]:
