@@ -7,7 +7,7 @@ fail() {
     exit 1
 }
 
-# Python 3.11 is what the tests run with. 3.13 and 3.14 were tried too, with the newest version of each package.
+# The tests ran with Python 3.11, and with 3.12 and the newest version of each package. 3.13 and 3.14 were tried too.
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
