@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,11 @@ class Finding:
 
     seen: bool
     numbers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        # A small negative number rounds to "-0.00", which reads like a fall.
+        rounded = tuple(re.sub(r"-(0\.0+)(?!\d)", r"\1", number) for number in self.numbers)
+        object.__setattr__(self, "numbers", rounded)
 
 
 @dataclasses.dataclass(frozen=True)

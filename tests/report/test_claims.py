@@ -121,3 +121,8 @@ def test_an_explanation_is_true_of_each_number_it_names(value: int, hundredths: 
     assert set(re.findall(r"(\w) \d\.\d\d", could if rest else "")) == close
     assert set(re.findall(r"(\w) \d\.\d\d", rest or told)) == nulls.keys() - close
     assert told.endswith(".")
+
+
+def test_a_change_that_rounds_to_nothing_has_no_sign() -> None:
+    told = Finding(True, (f"changes by {-0.004:+.2f}, then by {-0.04:+.2f} and {-0.0049:.3f}; from {-0.0:.1f}.",))
+    assert told.numbers == ("changes by 0.00, then by -0.04 and -0.005; from 0.0.",)
