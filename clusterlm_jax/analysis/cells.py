@@ -20,6 +20,7 @@ from clusterlm_jax.analysis.instruments.variance import variance_share, without_
 from clusterlm_jax.analysis.instruments.within_input import WITHIN_SCORES, within_input_scores
 from clusterlm_jax.analysis.nulls import NULL_SCORES, draw, null_scores, null_task_share, nulls_of, task_nulls_of
 from clusterlm_jax.analysis.scores import SCORES, score_all
+from clusterlm_jax.analysis.seeding import PlusPlus
 from clusterlm_jax.analysis.spec import VALIDATION_ONLY, AnalysisSpec
 from clusterlm_jax.records import INSTRUMENTS, Cell, HiddenReader, ScoreRow, UserError, write_atomically
 
@@ -236,7 +237,8 @@ class SklearnBackend:
         """Scores KMeans for every label, with k the number of its values. Labels of equal k share one clustering."""
         spec = self._spec
         count = {label: len(np.unique(columns[label])) for label in spec.labels}
-        clusters = {k: kmeans(points_ND, k, seed_of(cell.name), spec) for k in set(count.values())}
+        start = PlusPlus()
+        clusters = {k: kmeans(points_ND, k, seed_of(cell.name), spec, start) for k in set(count.values())}
         scores = {label: score_all(columns[label], clusters[k]) for label, k in count.items()}
         for null, label in nulls_of(spec).items():
             scores[null] = null_scores(null, columns, clusters[count[label]], spec.null_draws, _generator(cell, null))
