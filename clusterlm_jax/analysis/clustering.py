@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from clusterlm_jax.analysis.seeding import PlusPlus
+from clusterlm_jax.analysis.scoring.seeding import PlusPlus
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import UserError
 

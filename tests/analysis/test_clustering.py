@@ -9,8 +9,8 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 
-from clusterlm_jax.analysis import seeding
 from clusterlm_jax.analysis.clustering import centroids, kmeans, seed_of, tsne
+from clusterlm_jax.analysis.scoring import seeding
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import UserError
 
