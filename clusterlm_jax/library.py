@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,8 @@ from tqdm import tqdm
 from clusterlm_jax.analysis.cells import QUERIES, REFERENCE, cells_of, job_of, label_columns
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
-from clusterlm_jax.analysis.spec import BACKENDS, OwnLabelsSpec
+from clusterlm_jax.analysis.scoring.scorer import Scorer
+from clusterlm_jax.analysis.spec import OwnLabelsSpec
 from clusterlm_jax.analysis.table import ScoreTable, read_rows
 from clusterlm_jax.records import JOBS, Cell, HiddenStates, ScoreRow, UserError, subset
 
@@ -217,10 +217,10 @@ class _Reader:
 
 
 def _in_this_process(own: OwnStates, embeddings: Path | None, progress: bool) -> list[ScoreRow]:
-    backend = pkgutil.resolve_name(BACKENDS[own.spec.backend])(own.spec, embeddings)
+    scorer = Scorer(own.spec, embeddings)
     # On one thread, as in the workers: KMeans and t-SNE are reproducible only there.
     with threadpool_limits(1), tqdm(own.cells, unit="cell", desc="analyse", disable=not progress) as cells:
-        return [row for _, rows in backend.score(cells, _Reader(own.splits)) for row in rows]
+        return [row for _, rows in scorer.score(cells, _Reader(own.splits)) for row in rows]
 
 
 def _in_workers(own: OwnStates, directory: Path, embeddings: Path | None, progress: bool) -> list[ScoreRow]:

@@ -24,7 +24,7 @@ meaning in the whole package; a digit is an axis of that many entries.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -229,6 +229,7 @@ class ScoreRow:
     reducer: str
     score: str
     value: float
+    backend: str = "sklearn"  # what it was found with; "jax+sklearn" where each found a part
 
 
 class HiddenReader(Protocol):
@@ -239,12 +240,6 @@ class HiddenReader(Protocol):
 
     def labels(self, run: str, seed: int, epoch: int, split: str) -> Mapping[str, np.ndarray]:
         """int32 [instance] columns by name."""
-
-
-class AnalysisBackend(Protocol):
-    """The interface of an analysis backend: it takes cells and gives the rows of each, in any order."""
-
-    def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]: ...
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from clusterlm_jax import cluster_layers, library
-from clusterlm_jax.analysis.cells import SklearnBackend, cells_of
+from clusterlm_jax.analysis.cells import cells_of
+from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import INSTRUMENTS, JOBS, UserError
 from tests.analysis.conftest import LAYERS, fill, one_thread, states_of, store  # noqa: F401 - fixtures
@@ -70,7 +71,7 @@ def test_the_rows_are_those_of_the_experiments(store, states_of, tmp_path):  # n
     """On the same states with the same seed, number by number, of every job."""
     spec = AnalysisSpec(tsne_iterations=250, kmeans_restarts=1, null_draws=2)
     cells = cells_of("main", 0, 0, 0, ("validation",), LAYERS[1:2], spec)
-    expected = [row for _, rows in SklearnBackend(spec, tmp_path).score(cells, store) for row in rows]
+    expected = [row for _, rows in Scorer(spec, tmp_path).score(cells, store) for row in rows]
     training, validation = states_of("training"), states_of("validation")
     both = {name: np.concatenate([training.labels[name], validation.labels[name]]) for name in training.labels}
     hidden_LND = np.concatenate([training.hidden_LND, validation.hidden_LND], axis=1)[1:2]

@@ -18,9 +18,9 @@ NEEDS = {
     "probe": ("task", "distribution"),
     "within_input": ("task", "input"),
 }
-# What scores the cells: `eval.backend` -> a class (`records.AnalysisBackend`). The worker imports the class; a name
-# is enough here, so that a configuration is checked without loading scikit-learn.
-BACKENDS = {"sklearn": "clusterlm_jax.analysis.cells.SklearnBackend"}
+# `eval.backend` -> its engine (`analysis.scoring.requests.Engine`). It is imported where cells are scored; a name is
+# enough here, so that a configuration is checked without loading scikit-learn or jax.
+BACKENDS = {"sklearn": "clusterlm_jax.analysis.scoring.scikit.SklearnEngine"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class AnalysisSpec:
     neighbours: int = 10  # of the k-nearest-neighbours classifier (table 7)
     null_draws: int = 10  # draws of a null label; its score is their mean. 0: no null labels
     keep_hidden: bool = False  # whether hidden states stay on disk after they are scored
-    backend: str = "sklearn"  # the class that scores cells, by its name in BACKENDS
+    backend: str = "sklearn"  # what clusters, by its name in BACKENDS
     workers: int = 0  # processes, each on one thread and of lower priority than the training; 0: one for each core
     queue: int = 256  # waiting cells above which the training waits; their hidden states take disk space
 

@@ -17,6 +17,7 @@ from clusterlm_jax.records import Cell, ScoreRow, UserError, write_atomically
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(ScoreRow))
 HEADER = ",".join(COLUMNS) + "\n"
+FORMER = ",".join(COLUMNS[:-1]) + "\n"  # of earlier versions, whose only backend was the default
 
 
 def read_rows(path: Path) -> list[ScoreRow]:
@@ -26,20 +27,25 @@ def read_rows(path: Path) -> list[ScoreRow]:
       UserError: if the file is not a table of scores.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
-    if not HEADER.startswith(text[: len(HEADER)]):
+    header = FORMER if text.startswith(FORMER) else HEADER
+    if not header.startswith(text[: len(header)]):
         raise UserError(f"{path} is not a table of scores: its columns are not {', '.join(COLUMNS)}.")
     lines = text[: text.rfind("\n") + 1].splitlines()
-    return _as_named_today(list(_parse(path, lines[1:])))
+    return _as_named_today(list(_parse(path, lines[1:], header.count(","))))
 
 
-def _parse(path: Path, lines: list[str]) -> Iterator[ScoreRow]:
+def _parse(path: Path, lines: list[str], commas: int) -> Iterator[ScoreRow]:
     for number, line in enumerate(lines, start=2):
         try:
-            ((run, seed, epoch, step, *names, value),) = csv.reader([line])
-            split, layer, label, reducer, score = map(sys.intern, names)  # millions of rows share few names
-            yield ScoreRow(
-                sys.intern(run), int(seed), int(epoch), int(step), split, layer, label, reducer, score, float(value)
+            (fields,) = csv.reader([line])
+            if len(fields) != commas + 1:
+                raise ValueError(fields)
+            # Millions of rows share few names.
+            run, split, layer, label, reducer, score, *backend = map(
+                sys.intern, (fields[0], *fields[4:9], *fields[10:])
             )
+            seed, epoch, step = map(int, fields[1:4])
+            yield ScoreRow(run, seed, epoch, step, split, layer, label, reducer, score, float(fields[9]), *backend)
         except (ValueError, csv.Error) as error:
             raise UserError(
                 f"{path} is damaged at line {number}: delete all lines of its cell to score it again."
@@ -134,5 +140,5 @@ class ScoreTable:
 def _lines(rows: Iterable[ScoreRow]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerows([*dataclasses.astuple(row)[:-1], repr(row.value)] for row in rows)
+    writer.writerows([*dataclasses.astuple(row)[:-2], repr(row.value), row.backend] for row in rows)
     return file.getvalue()

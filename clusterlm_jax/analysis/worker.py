@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import pkgutil
 import sys
 import threading
 import time
@@ -18,7 +17,8 @@ import traceback
 from pathlib import Path
 
 from clusterlm_jax.analysis.hidden_store import HiddenStore
-from clusterlm_jax.analysis.spec import BACKENDS, AnalysisSpec
+from clusterlm_jax.analysis.scoring.scorer import Scorer
+from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import Cell, ScoreRow, UserError
 
 NICENESS = 10  # training has priority
@@ -45,8 +45,7 @@ def main() -> None:
 def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> tuple[ScoreRow, ...] | str:
     """The rows of a cell, or what went wrong in words."""
     try:
-        backend = pkgutil.resolve_name(BACKENDS[spec.backend])(spec, embeddings)
-        [(_, rows)] = backend.score([cell], HiddenStore(hidden))
+        [(_, rows)] = Scorer(spec, embeddings).score([cell], HiddenStore(hidden))
         return rows
     except UserError as error:
         return str(error)

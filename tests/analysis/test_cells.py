@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterlm_jax.analysis import cells as room
 from clusterlm_jax.analysis.cells import (
     INSTRUMENT_SCORES,
     KNN_KEYS,
-    SklearnBackend,
     cells_of,
     job_of,
     keys_of,
@@ -23,6 +21,8 @@ from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.instruments.hard import HARD_SCORES
 from clusterlm_jax.analysis.nulls import nulls_of
 from clusterlm_jax.analysis.scores import SCORES
+from clusterlm_jax.analysis.scoring import scikit as room
+from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import INSTRUMENTS, SPLITS, Cell, HiddenStates, UserError, layer_names
 
@@ -60,7 +60,7 @@ def test_the_cells_of_an_epoch() -> None:
 def test_the_rows_are_exactly_those_expected(
     store: HiddenStore, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
 ) -> None:
-    for cell, rows in SklearnBackend(spec, tmp_path).score(cells, store):
+    for cell, rows in Scorer(spec, tmp_path).score(cells, store):
         assert len(rows) == len({(row.label, row.score) for row in rows})
         assert {(row.label, row.score) for row in rows} == keys_of(cell, spec)
         for row in rows:
@@ -121,7 +121,7 @@ def test_an_instrument_gives_its_keys_for_all_settings(
 ) -> None:
     cells = cells_of("main", 0, 0, 0, SPLITS, ("1",), AnalysisSpec(jobs=INSTRUMENTS))
     spec = AnalysisSpec(kmeans_restarts=1, **changed)
-    for cell, rows in SklearnBackend(spec, tmp_path).score(cells, store):
+    for cell, rows in Scorer(spec, tmp_path).score(cells, store):
         assert {(row.label, row.score) for row in rows} == keys_of(cell, spec)
 
 
@@ -151,7 +151,7 @@ def test_a_probe_uses_the_same_halves_in_all_epochs_and_layers(
             store.save(dataclasses.replace(states, hidden_LND=hidden_LND, seed=seed, epoch=epoch))
         for layer in ("1", "final_norm"):
             cell = Cell("main", seed, epoch, 0, "validation", layer, "probe")
-            [(_, rows)] = SklearnBackend(AnalysisSpec(), tmp_path).score([cell], store)
+            [(_, rows)] = Scorer(AnalysisSpec(), tmp_path).score([cell], store)
             values[seed, epoch, layer] = {(row.label, row.score): row.value for row in rows}
     first = values[0, 0, "1"]
     assert values[0, 0, "final_norm"] == values[0, 3, "1"] == values[0, 3, "final_norm"] == first
@@ -173,7 +173,7 @@ def test_instruments_find_the_task_in_states_that_have_it(store: HiddenStore, tm
             place = {"run": "main", "seed": 0, "epoch": 5 + weight, "step": 0, "split": split}
             store.save(HiddenStates(np.float32(hidden_ND)[None], ("1",), columns, **place))
         for cell in cells_of("main", 0, 5 + weight, 0, SPLITS, ("1",), dataclasses.replace(spec, jobs=INSTRUMENTS)):
-            [(_, rows)] = SklearnBackend(spec, tmp_path).score([cell], store)
+            [(_, rows)] = Scorer(spec, tmp_path).score([cell], store)
             values |= {(label, cell.split, row.label, row.score): row.value for row in rows}
     for split in SPLITS:
         of_task = {score: values["task", split, "task", score] for score in ("across", "tree_f1", "within_input_f1")}
@@ -204,8 +204,8 @@ def test_null_labels_do_not_depend_on_what_else_is_scored(
     """Breaks when labels share one generator: a null baseline would then depend on `eval.labels`."""
     cell = Cell("main", 0, 0, 0, "validation", "final_norm", "raw")
     fewer = dataclasses.replace(spec, labels=("input", "task"))
-    [(_, rows)] = SklearnBackend(fewer, tmp_path).score([cell], store)
-    [(_, all_rows)] = SklearnBackend(spec, tmp_path).score([cell], store)
+    [(_, rows)] = Scorer(fewer, tmp_path).score([cell], store)
+    [(_, all_rows)] = Scorer(spec, tmp_path).score([cell], store)
     nulls = {row for row in rows if row.label in nulls_of(spec)}
     assert len(nulls) == 2 * 3
     assert nulls < set(all_rows)
@@ -226,7 +226,7 @@ def test_hard_examples_are_counted_in_the_clustering_by_task(
         hidden_ND = np.eye(8, dtype=np.float32)[point_N]
         hidden_ND[task_N == 3, 7] = 0.01
         store.save(dataclasses.replace(states, hidden_LND=np.stack([hidden_ND] * 3)))
-        [(_, rows)] = SklearnBackend(AnalysisSpec(labels=("task", "distribution")), tmp_path).score([cell], store)
+        [(_, rows)] = Scorer(AnalysisSpec(labels=("task", "distribution")), tmp_path).score([cell], store)
         values = {row.score: row.value for row in rows}
         assert (values["hard_with_own"], values["hard_with_original"]) == expected
 
@@ -252,13 +252,13 @@ def test_labels_with_equally_many_values_share_a_clustering(
     asked = []
     kmeans = room.kmeans
     monkeypatch.setattr(room, "kmeans", lambda points, k, *rest: asked.append(k) or kmeans(points, k, *rest))
-    list(SklearnBackend(spec, tmp_path).score([Cell("main", 0, 0, 0, "validation", "1", "raw")], store))
+    list(Scorer(spec, tmp_path).score([Cell("main", 0, 0, 0, "validation", "1", "raw")], store))
     assert sorted(asked) == [4, 5, 8, 12, 24]
 
 
 def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(store: HiddenStore, tmp_path: Path) -> None:
     """Layer 1 has 24 clear clusters, which KMeans finds from any start. Breaks when labels and states do not match."""
-    backend = SklearnBackend(AnalysisSpec(labels=("distribution_mapping",), null_draws=0), tmp_path)
+    backend = Scorer(AnalysisSpec(labels=("distribution_mapping",), null_draws=0), tmp_path)
     cell = Cell("main", 0, 0, 0, "validation", "1", "raw")
     [(_, rows)], [(_, permuted)] = backend.score([cell], store), backend.score([cell], Permuted(store))
     assert [row.value for row in permuted] == pytest.approx([row.value for row in rows])
@@ -267,7 +267,7 @@ def test_the_order_of_instances_does_not_matter_where_clusters_are_clear(store: 
 
 def test_neighbours_are_looked_for_in_the_training_set(store: HiddenStore, tmp_path: Path) -> None:
     """Layer 0 has only the input's embedding, so the neighbours are the first 10 training instances of that input."""
-    backend = SklearnBackend(AnalysisSpec(), tmp_path)
+    backend = Scorer(AnalysisSpec(), tmp_path)
     [(_, rows)] = backend.score([Cell("main", 0, 0, 0, "validation", "0", "knn")], store)
     query, reference = (store.labels("main", 0, 0, split) for split in ("validation", "training"))
     shares = [
@@ -279,7 +279,7 @@ def test_neighbours_are_looked_for_in_the_training_set(store: HiddenStore, tmp_p
 
 
 def test_coordinates_are_saved_with_their_labels(store: HiddenStore, spec: AnalysisSpec, tmp_path: Path) -> None:
-    list(SklearnBackend(spec, tmp_path).score([Cell("main", 0, 0, 0, "validation", "0", "tsne")], store))
+    list(Scorer(spec, tmp_path).score([Cell("main", 0, 0, 0, "validation", "0", "tsne")], store))
     [path] = tmp_path.glob("main/**/*.npz")
     kept = np.load(path)
     with kept:

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax.analysis import evaluator as room
-from clusterlm_jax.analysis.cells import SklearnBackend, job_of
+from clusterlm_jax.analysis.cells import job_of
 from clusterlm_jax.analysis.evaluator import Evaluator, Worker
 from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable, read_rows
 from clusterlm_jax.records import Cell, ScoreRow, UserError
@@ -111,7 +112,7 @@ def test_rows_equal_those_of_a_direct_call(
     undisturbed: Path, spec: AnalysisSpec, cells: list[Cell], tmp_path: Path
 ) -> None:
     """To the last bit. Breaks when a worker has other settings, another seed, or more threads."""
-    direct = SklearnBackend(spec, tmp_path).score(cells, HiddenStore(undisturbed / "hidden"))
+    direct = Scorer(spec, tmp_path).score(cells, HiddenStore(undisturbed / "hidden"))
     assert rows_at(undisturbed) == sorted(dataclasses.astuple(row) for _, rows in direct for row in rows)
 
 

@@ -51,7 +51,7 @@ def test_values_are_read_back_exactly(path: Path, spec: AnalysisSpec, cells: lis
         expected += rows_of(cell, value)
         table.append(cell, rows_of(cell, value))
     assert read_rows(path) == expected
-    assert path.read_text().startswith("run,seed,epoch,step,split,layer,label,reducer,score,value\n")
+    assert path.read_text().startswith("run,seed,epoch,step,split,layer,label,reducer,score,value,backend\n")
     assert ScoreTable(path, spec).done(odd)
 
 
@@ -108,13 +108,27 @@ def test_another_file_is_refused_and_not_changed(path: Path, spec: AnalysisSpec,
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("damage", ["main,0,0", "main,zero,0,0,a,b,c,d,e,1", "main,0,0,0,a,b,c,d,e,1,2", '"main', ""])
+@pytest.mark.parametrize("damage", ["main,0,0", "main,zero,0,0,a,b,c,d,e,1,jax", "main,0,0,0,a,b,c,d,e,1", '"main', ""])
 def test_a_damaged_line_is_named(path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows, damage: str) -> None:
     filled(path, spec, cells[:1], rows_of)
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], damage, *lines[3:]]) + "\n")
     with pytest.raises(UserError, match=r"scores\.csv is damaged at line 4"):
         ScoreTable(path, spec)
+
+
+def test_an_older_table_has_rows_of_the_first_backend(
+    path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows
+) -> None:
+    """It had no such column. Opened to be continued, it gets one."""
+    rows = [dataclasses.replace(row, backend="jax") for row in rows_of(cells[1])]
+    filled(path, spec, cells[:1], rows_of)
+    whole = path.read_text()
+    path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in whole.splitlines()))
+    assert read_rows(path) == list(rows_of(cells[0]))
+    ScoreTable(path, spec).append(cells[1], rows)
+    assert path.read_text().startswith(whole)
+    assert read_rows(path) == [*rows_of(cells[0]), *rows]
 
 
 def test_later_epochs_are_dropped(path: Path, spec: AnalysisSpec, rows_of: Rows) -> None:

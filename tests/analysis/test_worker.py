@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from clusterlm_jax.analysis.cells import SklearnBackend
 from clusterlm_jax.analysis.evaluator import PACKAGE_ROOT, Worker, WorkerDied
 from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import JOBS, Cell
 
@@ -39,9 +39,10 @@ def test_a_worker_loads_no_jax_and_keeps_its_answers_clean(
     """A cell of each job while a library prints, then a cell without states. The worker ends with its input."""
     program = """
 import sys
-from clusterlm_jax.analysis import cells, worker
-kmeans = cells.kmeans
-cells.kmeans = lambda *settings: print("a library prints", flush=True) or kmeans(*settings)
+from clusterlm_jax.analysis import worker
+from clusterlm_jax.analysis.scoring import scikit
+kmeans = scikit.kmeans
+scikit.kmeans = lambda *settings: print("a library prints", flush=True) or kmeans(*settings)
 worker.main()
 print("loaded:", sorted({"jax", "flax", "matplotlib", "ml_collections", "absl", "tqdm"} & set(sys.modules)))
 """
@@ -53,7 +54,7 @@ print("loaded:", sorted({"jax", "flax", "matplotlib", "ml_collections", "absl", 
     printed = worker.stderr.decode()
     assert "a library prints" in printed
     assert "loaded: []" in printed
-    answers = [rows for _, rows in SklearnBackend(spec, tmp_path).score(asked, HiddenStore(place / "hidden"))]
+    answers = [rows for _, rows in Scorer(spec, tmp_path).score(asked, HiddenStore(place / "hidden"))]
     *rows, refusal = _unpickle_all(worker.stdout)
     assert rows == answers
     assert "9.npy are missing" in refusal

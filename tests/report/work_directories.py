@@ -69,7 +69,7 @@ def like_the_paper(row: ScoreRow, epochs: int = 9, blocks: int = 3) -> float:
 
 def score_rows(value: Value, epochs: int = 9, blocks: int = 3, seed: int = 0) -> list[ScoreRow]:
     """The rows of a run with the values of a formula."""
-    return [ScoreRow(*VALUES(row)[:-1], value(row)) for row in _rows_to_fill(epochs, blocks, seed)]
+    return [ScoreRow(*VALUES(row)[:-2], value(row)) for row in _rows_to_fill(epochs, blocks, seed)]
 
 
 @functools.lru_cache(maxsize=4)  # making them takes half of the time of many tests

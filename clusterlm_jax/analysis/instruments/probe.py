@@ -8,7 +8,8 @@ distributions are shuffled among the tasks. Its accuracy is what a probe reaches
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,17 +33,29 @@ def halves(task_N: np.ndarray, distribution_N: np.ndarray, rng: np.random.Genera
     return half_of
 
 
-def probe_scores(
+class Fit(NamedTuple):
+    """A probe to fit to one half, and what it is tested on: validation, then training instances of the other half.
+
+    Attributes:
+      fitted_ND, class_N: the states it learns from, and their tasks.
+      asked, expected: the states it is tested on, [instance, width] each, and their tasks.
+    """
+
+    fitted_ND: np.ndarray
+    class_N: np.ndarray
+    asked: tuple[np.ndarray, np.ndarray]
+    expected: tuple[np.ndarray, np.ndarray]
+
+
+def fits(
     query_QD: np.ndarray,
     queries: Columns,
     reference_ND: np.ndarray,
     references: Columns,
     rng: np.random.Generator,
     control: bool = False,
-) -> dict[str, float]:
-    """Accuracy of the probe on instances of distributions it was not trained on, by score.
-
-    It is nan if there are no such instances, or if fewer than two tasks have several distributions.
+) -> list[Fit]:
+    """The two probes to fit; none if fewer than two tasks have several distributions.
 
     Args:
       query_QD, reference_ND: states of validation and of the training set, [instance, width].
@@ -50,8 +63,6 @@ def probe_scores(
       rng: draws the halves and, for the control task, the tasks of the distributions.
       control: whether to measure the control task instead.
     """
-    from sklearn.linear_model import LogisticRegression  # slow to import, and only workers need it
-
     task_Q, task_N = queries["task"], references["task"]
     if control:
         both = np.concatenate([queries["distribution"], references["distribution"]])
@@ -60,26 +71,44 @@ def probe_scores(
     half_of = halves(task_N, references["distribution"], rng)
     half_Q, half_N = (_halves_of(columns["distribution"], half_of) for columns in (queries, references))
     if len(np.unique(task_N[half_N >= 0])) < 2:
-        return dict.fromkeys(PROBE_SCORES, float("nan"))
+        return []
     # One scale for all directions keeps the geometry; without it the penalty would depend on the size of the states.
     mean_D = reference_ND[half_N >= 0].mean(axis=0)
     scale = np.sqrt(((reference_ND[half_N >= 0] - mean_D) ** 2).mean()) or 1  # 1 if all states are equal
     query_QD, reference_ND = (query_QD - mean_D) / scale, (reference_ND - mean_D) / scale
-    right_Q, right_N = [], []
+    found = []
     for half in HALVES:
-        probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS)
-        probe.fit(reference_ND[half_N == half], task_N[half_N == half])
-        for points_MD, task_M, half_M, right_M in (
-            (query_QD, task_Q, half_Q, right_Q),
-            (reference_ND, task_N, half_N, right_N),
-        ):
-            unseen = half_M == 1 - half
-            if unseen.any():
-                right_M.append(probe.predict(points_MD[unseen]) == task_M[unseen])
-    return {
-        score: float(np.concatenate(right_M).mean()) if right_M else float("nan")
-        for score, right_M in zip(PROBE_SCORES, (right_Q, right_N), strict=True)
-    }
+        known_N, unseen_Q, unseen_N = half_N == half, half_Q == 1 - half, half_N == 1 - half
+        asked, expected = (query_QD[unseen_Q], reference_ND[unseen_N]), (task_Q[unseen_Q], task_N[unseen_N])
+        found.append(Fit(reference_ND[known_N], task_N[known_N], asked, expected))
+    return found
+
+
+def predictions(fitted_ND: np.ndarray, class_N: np.ndarray, asked: Sequence[np.ndarray]) -> np.ndarray:
+    """The classes that a probe gives the states `asked`, one after the other, [M]. See `Fit`."""
+    from sklearn.linear_model import LogisticRegression  # slow to import, and only workers need it
+
+    probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS).fit(fitted_ND, class_N)
+    return np.concatenate([class_N[:0], *(probe.predict(points_MD) for points_MD in asked if len(points_MD))])
+
+
+def probe_scores(fitted: Sequence[Fit], predicted: Sequence[np.ndarray]) -> dict[str, float]:
+    """Accuracy of the probe on instances of distributions it was not trained on, by score.
+
+    It is nan if there are no such instances, or no probes.
+
+    Args:
+      predicted: what `predictions` gives for each of the probes.
+    """
+    values = {}
+    for place, score in enumerate(PROBE_SCORES):
+        right_M = [
+            (np.split(predicted_M, [len(fit.expected[0])])[place] == fit.expected[place])
+            for fit, predicted_M in zip(fitted, predicted, strict=True)
+        ]
+        tested = sum(map(len, right_M))
+        values[score] = float(np.concatenate(right_M).mean()) if tested else float("nan")
+    return values
 
 
 def _halves_of(distribution_N: np.ndarray, half_of: Mapping[int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from clusterlm_jax.analysis.instruments.probe import PROBE_SCORES, halves, probe_scores
+from clusterlm_jax.analysis.instruments.probe import PROBE_SCORES, fits, halves, predictions, probe_scores
 from clusterlm_jax.analysis.nulls import regrouped
 from tests.analysis.instruments import constructed as made
 
@@ -24,7 +24,8 @@ def accuracy(
     references: made.Columns = REFERENCES,
 ) -> tuple[float, float]:
     """Accuracies on the validation instances and on the training instances."""
-    values = probe_scores(query_QD, queries, reference_ND, references, np.random.default_rng(seed), control)
+    fitted = fits(query_QD, queries, reference_ND, references, np.random.default_rng(seed), control)
+    values = probe_scores(fitted, [predictions(*fit[:3]) for fit in fitted])
     assert tuple(values) == PROBE_SCORES
     return values["probe_validation"], values["probe_training"]
 
@@ -88,7 +89,8 @@ def test_the_control_task_is_the_probe_for_regrouped_tasks() -> None:
     rng = np.random.default_rng(4)
     both = {name: np.concatenate([QUERIES[name], REFERENCES[name]]) for name in ("task", "distribution")}
     task_Q, task_N = np.split(regrouped(both["task"], both["distribution"], rng), [len(query_QD)])
-    drawn = probe_scores(query_QD, {**QUERIES, "task": task_Q}, reference_ND, {**REFERENCES, "task": task_N}, rng)
+    fitted = fits(query_QD, {**QUERIES, "task": task_Q}, reference_ND, {**REFERENCES, "task": task_N}, rng)
+    drawn = probe_scores(fitted, [predictions(*fit[:3]) for fit in fitted])
     assert accuracy(query_QD, reference_ND, 4, control=True) == (drawn["probe_validation"], drawn["probe_training"])
     assert accuracy(query_QD, reference_ND, 4)[1] > drawn["probe_training"] + 0.2
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-from clusterlm_jax.analysis.instruments.within_input import WITHIN_SCORES, within_input_scores
+from clusterlm_jax.analysis.instruments.within_input import WITHIN_SCORES, groups, within_input_scores
 from clusterlm_jax.analysis.nulls import draw
 from clusterlm_jax.analysis.scores import score_all
 from tests.analysis.instruments import constructed as made
@@ -36,7 +36,8 @@ def scored(
     draws: int = 3,
 ) -> dict[tuple[str, str], float]:
     generators = {null: np.random.default_rng(number) for number, null in enumerate(nulls)}
-    return within_input_scores(hidden_ND, columns, cluster, generators, draws)
+    clusters = {symbol: cluster(hidden_ND[of_N], tasks, symbol) for symbol, (of_N, tasks) in groups(columns).items()}
+    return within_input_scores(columns, clusters, generators, draws)
 
 
 def by_task(values: dict[tuple[str, str], float]) -> list[float]:

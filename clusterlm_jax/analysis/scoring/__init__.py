@@ -1,0 +1,1 @@
+"""Cells -> rows: what their jobs ask for, and what answers it; another engine is in `device_analysis`."""
