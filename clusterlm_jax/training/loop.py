@@ -2,13 +2,15 @@
 
 All seeds train in one program: whatever differs between them (data, parameters, dropout, number of steps) has a leading
 axis. The loop knows neither the analysis nor the disk; its caller scores and saves what it yields.
+
+The device never waits for the host: it has the next epoch before the host fetches the results of this one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +25,6 @@ from clusterlm_jax.training.reading import Reader, SplitReading
 from clusterlm_jax.training.state import TrainState, course, initial_state
 
 REFERENCE = "training"
-
-# Optimiser steps per device dispatch. Dispatching small steps one by one from Python costs more than the steps. A whole
-# epoch in one dispatch would put all its batches on the device at once, and would notice a loss that is not finite only
-# at its end.
-STEPS_PER_DISPATCH = 64
 
 
 class NotANumber(UserError):
@@ -61,7 +58,7 @@ class EpochEnd:
     """The end of an epoch; epoch 0 is the untrained model.
 
     Attributes:
-      state: the training state on the device, stacked over the seeds.
+      state: the training state on the device, stacked over the seeds. It stays there as long as it is held.
       seeds: the results of each seed, in the order of the axis.
     """
 
@@ -72,6 +69,15 @@ class EpochEnd:
     def params_of(self, index: int):
         """The parameters of one seed."""
         return jax.tree.map(lambda leaf: leaf[index], self.state.params)
+
+
+class Dispatched(NamedTuple):
+    """An epoch as the device was given it; nothing here was waited for."""
+
+    epoch: int
+    state: TrainState
+    metrics: steps.StepMetrics  # [seed, step]
+    readings: dict[str, list[steps.Reading]]  # by split: its batches
 
 
 class Trainer:
@@ -108,53 +114,53 @@ class Trainer:
     def epochs(self, state: TrainState | None = None, done: int = -1) -> Iterator[EpochEnd]:
         """Trains from `state`, the state after epoch `done`, to the last epoch; without it, from the untrained models.
 
-        The next epoch overwrites the state of a yielded one on the device: use it before you ask for the next epoch.
+        The next epoch is computed while the caller uses a yielded one. So the device holds three states: what the
+        caller has, what the next epoch begins with, and what comes out of it.
 
         Raises:
           NotANumber: naming the step at which a training loss stopped being finite.
         """
         if state is None:
-            state = initial_states(self.phase)
-            metrics = jax.device_get(self._untrained(state.params, align([b.epoch(1) for b in self.batches])))
-            yield self._end(0, state, _summed(metrics))
-            done = 0
-        for epoch in range(done + 1, self.phase.spec.epochs + 1):
-            state, sums = self._train(epoch, state)
-            yield self._end(epoch, state, sums)
+            state, done = initial_states(self.phase), 0
+            metrics = self._untrained(state.params, align([batches.epoch(1) for batches in self.batches]))
+            # Not ahead: the first epoch has to be compiled, and the caller can use the untrained model meanwhile.
+            yield self._end(self._dispatched(0, state, metrics))
+        for dispatched in one_ahead(self._trained(state, done)):
+            yield self._end(dispatched)
 
-    def _train(self, epoch: int, state: TrainState) -> tuple[TrainState, steps.StepMetrics]:
-        """An epoch of every seed: the new state, and the metrics summed over the epoch's steps [seed]."""
-        batches = align([batches.epoch(epoch) for batches in self.batches])
+    def _trained(self, state: TrainState, done: int) -> Iterator[Dispatched]:
+        """Hands one epoch after the other to the device: all its steps in one program, then what is read after it."""
         steps_Z = np.array([batches.steps for batches in self.batches])
-        total = int(steps_Z.max())
-        # Dispatches of equal size, so that one compiled shape does for all of them; padding fills the last one.
-        size = math.ceil(total / math.ceil(total / STEPS_PER_DISPATCH))
-        sums = steps.StepMetrics(*[np.zeros(len(steps_Z))] * 4)
-        for start in range(0, total, size):
-            step_S = np.arange(start, start + size)
-            # Steps beyond the end repeat the last batch; they are not real, so nothing is computed from it.
-            chunk = jax.tree.map(lambda a, step_S=step_S: a[:, np.minimum(step_S, total - 1)], batches)
-            state, metrics = self._steps(self._course, state, chunk, step_S < steps_Z[:, None])
-            metrics = jax.device_get(metrics)
-            self._check_finite(epoch, start, metrics.loss)
-            sums = jax.tree.map(np.add, sums, _summed(metrics))
-        return state, sums
+        real_ZS = np.arange(steps_Z.max()) < steps_Z[:, None]
+        for epoch in range(done + 1, self.phase.spec.epochs + 1):
+            batches = align([batches.epoch(epoch) for batches in self.batches])
+            state, metrics = self._steps(self._course, state, batches, real_ZS)
+            yield self._dispatched(epoch, state, metrics)
 
-    def _check_finite(self, epoch: int, start: int, loss_ZS: np.ndarray) -> None:
+    def _dispatched(self, epoch: int, state: TrainState, metrics: steps.StepMetrics) -> Dispatched:
+        splits = (*self._splits, *([REFERENCE] if epoch in self.phase.analysed else []))
+        return Dispatched(
+            epoch, state, metrics, {split: self._reader.dispatch(state.params, split) for split in splits}
+        )
+
+    def _check_finite(self, epoch: int, loss_ZS: np.ndarray) -> None:
         broken = np.argwhere(~np.isfinite(loss_ZS))
         if len(broken):
             seed, step = broken[0]
-            at = (epoch - 1) * self.batches[seed].steps + start + int(step)
+            at = (epoch - 1) * self.batches[seed].steps + int(step)
             spec = self.phase.spec
             raise NotANumber(
                 f"The training loss of seed {self.phase.seeds[seed]} is not finite at step {at} (epoch {epoch}): "
                 f"lower {spec.section}.learning_rate (now {spec.learning_rate}), and this training begins again."
             )
 
-    def _end(self, epoch: int, state: TrainState, sums: steps.StepMetrics) -> EpochEnd:
-        wanted = epoch in self.phase.analysed
-        splits = (*self._splits, *([REFERENCE] if wanted else []))
-        readings = {split: self._reader(state.params, split) for split in splits}
+    def _end(self, dispatched: Dispatched) -> EpochEnd:
+        """Waits for an epoch."""
+        epoch, state = dispatched.epoch, dispatched.state
+        metrics = jax.device_get(dispatched.metrics)
+        self._check_finite(epoch, metrics.loss)
+        sums, wanted = _summed(metrics), epoch in self.phase.analysed
+        readings = {split: self._reader.fetch(parts, split) for split, parts in dispatched.readings.items()}
         step_Z = jax.device_get(state.step).tolist()
         ends = []
         for index, (seed, step) in enumerate(zip(self.phase.seeds, step_Z, strict=True)):
@@ -162,7 +168,7 @@ class Trainer:
             metrics = {"training_loss": loss / tokens, "training_accuracy": right / instances}
             for split in self._splits:
                 metrics |= _metrics(split, readings[split][index])
-            hidden = [self._hidden(epoch, index, step, split, readings[split][index]) for split in splits if wanted]
+            hidden = [self._hidden(epoch, index, step, split, readings[split][index]) for split in readings if wanted]
             ends.append(SeedEnd(seed, step, metrics, tuple(hidden)))
         return EpochEnd(epoch, state, tuple(ends))
 
@@ -179,6 +185,14 @@ class Trainer:
             step=step,
             split=split,
         )
+
+
+def one_ahead(dispatched: Iterator[Dispatched]) -> Iterator[Dispatched]:
+    """The same epochs. Each is handed to the device before the one before it is waited for."""
+    following = next(dispatched, None)
+    while following is not None:
+        now, following = following, next(dispatched, None)
+        yield now
 
 
 def initial_states(phase: Phase) -> TrainState:

@@ -50,28 +50,38 @@ class SplitReading:
 class Reader:
     """Reads the models of several seeds, each on its own dataset.
 
-    The batches of smaller datasets are padded to the shape of the largest, so that one program reads all seeds.
+    The batches of smaller datasets are padded to the shape of the largest, so that one program reads all seeds. They
+    stay on the device.
     """
 
     def __init__(self, model: GPT2, datasets: Sequence[Dataset], axis: str) -> None:
         self._model, self._datasets = model, datasets
         self._read = steps.reading_program(model, axis)
-        self._batches: dict[str, tuple[Batch, np.ndarray]] = {}
+        self._batches: dict[str, tuple[list[Batch], np.ndarray]] = {}
 
     def __call__(self, params, split: str) -> list[SplitReading]:
         """The reading of a split, one for each seed; `params` are stacked over the seeds."""
+        return self.fetch(self.dispatch(params, split), split)
+
+    def dispatch(self, params, split: str) -> list[steps.Reading]:
+        """Hands the batches of a split to the device, and does not wait for their readings."""
         if split not in self._batches:
-            self._batches[split] = _batches_of(self._datasets, split)
-        batches, instance_ZSN = self._batches[split]
+            batches, instance_ZSN = _batches_of(self._datasets, split)
+            by_step = [jax.tree.map(lambda a, s=step: a[:, s], batches) for step in range(instance_ZSN.shape[1])]
+            self._batches[split] = jax.device_put(by_step), instance_ZSN
+        # One by one: the logits and attention weights of a whole split need not fit on the device.
+        return [self._read(params, batch) for batch in self._batches[split][0]]
+
+    def fetch(self, parts: Sequence[steps.Reading], split: str) -> list[SplitReading]:
+        """The reading of a split, one for each seed, from what `dispatch` gave."""
+        instance_ZSN = self._batches[split][1]
         sizes = [len(dataset.splits[split]) for dataset in self._datasets]
         layers, width = len(layer_names(self._model.spec.layers)), self._model.spec.hidden_dim
         hidden_ZLND = [np.empty((layers, size, width), np.float32) for size in sizes]
         loss_ZN = [np.empty(size, np.float32) for size in sizes]
         predicted_ZN = [np.empty(size, np.int32) for size in sizes]
         sequence_Z2 = np.zeros((len(sizes), 2))  # sum of the loss, number of tokens
-        # Batch by batch: the hidden states of a whole split at all layers need not fit on the device.
-        for step in range(instance_ZSN.shape[1]):
-            part = jax.device_get(self._read(params, jax.tree.map(lambda a, step=step: a[:, step], batches)))
+        for step, part in enumerate(map(jax.device_get, parts)):
             sequence_Z2 += np.stack(part.sequence, axis=1)
             for seed, instance_N in enumerate(instance_ZSN[:, step]):
                 there, place = instance_N >= 0, instance_N[instance_N >= 0]  # -1 marks a slot of padding

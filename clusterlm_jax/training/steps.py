@@ -183,11 +183,8 @@ def over_seeds(step: Callable, axis: str) -> Callable:
 
 @cache
 def training_program(model: GPT2, spec: TrainSpec, trainable: str, axis: str) -> Callable:
-    """`train_steps` of several seeds, compiled.
-
-    The state is donated: the device writes the new one into its memory, so the caller must not use the old one again.
-    """
-    return jax.jit(over_seeds(partial(train_steps, model, spec, trainable=trainable), axis), donate_argnums=1)
+    """`train_steps` of several seeds, compiled. The state is not donated: it is saved while the next is computed."""
+    return jax.jit(over_seeds(partial(train_steps, model, spec, trainable=trainable), axis))
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "command_line")
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("command_line", "measuring"))
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +37,16 @@ def test_help_says_what_is_measured_and_with_what(name: str, here: Path, capsys:
     [
         ("evaluator", ["wide"], "argument WIDTH: 'wide' must be a whole number of at least 1"),
         ("loading", ["nan"], "argument GB: 'nan' must be a number above 0"),
-        ("packing", ["0"], "argument WIDTH: '0' must be a whole number of at least 1"),
-        ("packing", ["256", "float16"], "choose from"),
-        ("packing", ["33"], "does not divide model.hidden_dim = 33"),
+        ("step_shares", ["256", "task"], "choose from"),
+        ("training", ["0"], "argument WIDTH: '0' must be a whole number of at least 1"),
+        ("training", ["256", "float16"], "choose from"),
+        ("training", ["33"], "does not divide model.hidden_dim = 33"),
+        ("main_run", ["nowhere.py"], "There is no configuration file 'nowhere.py'"),
+        (
+            "main_run",
+            [str(FOLDER.parent / "configs" / "synthetic.py"), "train.epoch=2"],
+            "There is no --config.train.epoch",
+        ),
         ("random_llama", [], "the following arguments are required: DIRECTORY"),
         ("random_llama", ["."], "DIRECTORY is .; it must be a new directory (File exists)"),
         ("random_llama", ["new", "100"], "WIDTH is 100; it must be a multiple of 64"),
