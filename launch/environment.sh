@@ -20,16 +20,17 @@ find_python() {
     fail "Python 3.11 or later is needed; set PYTHON to its path."
 }
 
-# usage: environment cpu|cuda|tpu|test
+# usage: environment local|gpu|tpu|test
 # One environment for every kind of machine: jax with CUDA computes on a CPU too, so that each command that is written down
 # with .venv/bin/python holds everywhere, and machines that share a checkout (a cluster's) share it too.
 environment() {
     local name=$1 python stamp
     case $name in
-        cpu) set -- -r requirements.txt ;;
-        cuda) set -- -r requirements.txt "jax[cuda12]" ;; # the version is that of requirements.txt
+        local) set -- -r requirements.txt ;;
+        gpu) set -- -r requirements.txt "jax[cuda12]" ;; # the version is that of requirements.txt
         tpu) set -- -r requirements.txt "jax[tpu]" ;;
         test) set -- -r requirements.txt -r requirements-test.txt ;;
+        *) fail "there is no environment for '$name'; it must be local, gpu, tpu or test." ;;
     esac
     cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
     stamp=".venv/.$name-$(cat requirements*.txt requirements.lock | cksum | tr ' ' -)"

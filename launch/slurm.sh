@@ -8,8 +8,7 @@ source "$(dirname "$0")/environment.sh"
 usage="./launch/slurm.sh local|gpu [SBATCH OPTIONS] -- [FLAGS OF THE MAIN JOB]"
 machine=${1:-}
 case $machine in
-    local) platform=cpu ;;
-    gpu) platform=cuda ;; # the login node itself needs no GPU
+    local | gpu) ;;
     *) fail "the first word is '$machine'; it must be local or gpu: $usage." ;;
 esac
 shift
@@ -21,7 +20,7 @@ done
 [ $# -gt 0 ] || fail "-- is missing: $usage."
 shift
 command -v sbatch >/dev/null || fail "there is no sbatch here; submit on a login node of a Slurm cluster."
-environment $platform
+environment "$machine" # for gpu too, though the login node may have none
 # SIGTERM comes 5 minutes before the time limit too: a job longer than it goes on in its next turn.
 exec sbatch --job-name=clusterlm_jax --requeue --signal=TERM@300 --open-mode=append --chdir="$PWD" \
     ${options[@]+"${options[@]}"} launch/slurm_task.sh "$machine" "$@"
