@@ -29,10 +29,12 @@ ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 def main(argv: Sequence[str]) -> int:
     """Runs one experiment, or every point of a grid; returns the exit code."""
-    from clusterlm_jax.records import UserError
+    from clusterlm_jax.records import UserError, check_local
 
     try:
         given = flags_of(argv[1:])
+        for name in ("config", "workdir"):
+            check_local(f"--{name}", given.get(name))
         if given.keys() & HELP:
             print(_help(given))
             return 0

@@ -24,6 +24,7 @@ meaning in the whole package; a digit is an axis of that many entries.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -37,6 +38,21 @@ FINAL_NORM = "final_norm"
 
 class UserError(Exception):
     """A problem that the user can fix. It is shown as one sentence, without a traceback."""
+
+
+def check_local(name: str, value: object) -> None:
+    """Refuses the URL of something remote (`gs://`, `s3://`...) where a path is asked for.
+
+    A run locks its directory, appends to its files and renames them; no bucket does all three.
+
+    Raises:
+      UserError: naming what was given, and what to do.
+    """
+    if isinstance(value, str) and re.match(r"[A-Za-z][\w+.-]*://", value):
+        raise UserError(
+            f"{name} is {value!r}; it must be on a disk of this machine: copy what is remote there, and results back "
+            "(gcloud storage rsync, aws s3 sync)."
+        )
 
 
 def check_bounds(section: str, spec: object, **bounds: tuple[float, float]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.records import SPLITS, Dataset, UserError
+from clusterlm_jax.records import SPLITS, Dataset, UserError, check_local
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.training.spec import TrainSpec
 
@@ -28,6 +28,8 @@ class Settings:
     report: ReportSpec = ReportSpec()
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            check_local(f"config.{name}", value)
         allowed = type(self).stages
         if not self.stages or not set(self.stages) <= set(allowed):
             raise UserError(f"config.stages is {self.stages!r}; allowed is one or more of {', '.join(allowed)}.")

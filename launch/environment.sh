@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the launch scripts: makes .venv in the checkout, once for each set of requirements.
 # Direct dependencies are in requirements*.txt, with their versions; requirements.lock has the versions of all others. Both
 # are what the tests ran with, so every machine gets the packages that were tested.
@@ -19,10 +20,18 @@ find_python() {
     fail "Python 3.11 or later is needed; set PYTHON to its path."
 }
 
-# usage: environment NAME_OF_STAMP pip-arguments...
+# usage: environment local|gpu|tpu|test
+# One environment for every kind of machine: jax with CUDA computes on a CPU too, so that each command that is written down
+# with .venv/bin/python holds everywhere, and machines that share a checkout (a cluster's) share it too.
 environment() {
     local name=$1 python stamp
-    shift
+    case $name in
+        local) set -- -r requirements.txt ;;
+        gpu) set -- -r requirements.txt "jax[cuda12]" ;; # the version is that of requirements.txt
+        tpu) set -- -r requirements.txt "jax[tpu]" ;;
+        test) set -- -r requirements.txt -r requirements-test.txt ;;
+        *) fail "there is no environment for '$name'; it must be local, gpu, tpu or test." ;;
+    esac
     cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
     stamp=".venv/.$name-$(cat requirements*.txt requirements.lock | cksum | tr ' ' -)"
     if [ ! -e "$stamp" ]; then
@@ -42,8 +51,8 @@ main_job() {
     shift 3
     for argument in "$@"; do
         case $argument in
-            -h | --help* | -config | --config | -config=* | --config=*) config= workdir= ;; # its directory is runs/ and its name
-            -workdir | --workdir | -workdir=* | --workdir=*) workdir= ;;
+            -h | --help* | -config | --config | -config=* | --config=*) config='' workdir='' ;; # its directory is runs/ and its name
+            -workdir | --workdir | -workdir=* | --workdir=*) workdir='' ;;
         esac
     done
     [ -z "$workdir" ] || set -- "--workdir=$workdir" "$@"

@@ -3,5 +3,7 @@
 # ./launch/gpu.sh [--config=FILE] [--workdir=DIR] [--config.KEY=VALUE ...]
 set -eu
 source "$(dirname "$0")/environment.sh"
-environment gpu -r requirements.txt "jax[cuda12]" # the version is that of requirements.txt
+# Before 2 GB of CUDA packages are installed for nothing.
+nvidia-smi >/dev/null 2>&1 || fail "nvidia-smi does not answer, so there is no NVIDIA GPU to use here; ./launch/local.sh runs on the CPU."
+environment gpu
 main_job cuda configs/synthetic.py runs/synthetic "$@"

@@ -3,5 +3,5 @@
 # ./launch/local.sh [--config=FILE] [--workdir=DIR] [--config.KEY=VALUE ...]
 set -eu
 source "$(dirname "$0")/environment.sh"
-environment run -r requirements.txt
+environment local
 main_job cpu configs/synthetic.py:quick runs/quick "$@"

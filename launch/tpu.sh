@@ -3,5 +3,5 @@
 # ./launch/tpu.sh [--config=FILE] [--workdir=DIR] [--config.KEY=VALUE ...]
 set -eu
 source "$(dirname "$0")/environment.sh"
-environment tpu -r requirements.txt "jax[tpu]" # the version is that of requirements.txt
+environment tpu
 main_job tpu configs/synthetic.py runs/synthetic "$@"

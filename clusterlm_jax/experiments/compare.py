@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clusterlm_jax import experiments
 from clusterlm_jax.json_files import read_json
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import UserError, check_local
 from clusterlm_jax.report.reading import name_of
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.workdir import WorkDir
@@ -21,11 +21,14 @@ from clusterlm_jax.workdir import WorkDir
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog=".venv/bin/python -m clusterlm_jax.experiments.compare", description=__doc__)
-    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="work directories to compare")
-    parser.add_argument("--into", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument("directories", nargs="+", metavar="DIR", help="work directories to compare")
+    parser.add_argument("--into", required=True, metavar="DIR", help="where to write")
     given = parser.parse_args(arguments)
     try:
-        print(f"The comparison is at {compare(given.directories, given.into)}")
+        check_local("--into", given.into)
+        for directory in given.directories:
+            check_local("DIR", directory)
+        print(f"The comparison is at {compare([*map(Path, given.directories)], Path(given.into))}")
     except UserError as error:
         print(f"clusterlm_jax: {error}", file=sys.stderr)
         return 2
