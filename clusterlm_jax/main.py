@@ -3,7 +3,8 @@
     .venv/bin/python -m clusterlm_jax.main --config=configs/synthetic.py --workdir=DIR
 
 `--help` lists the flags, and after `--config=FILE` every key. The exit code is 0; 2, with one sentence, for an error
-that the user can correct; 130 for an interrupt and 143 for a SIGTERM.
+that the user can correct; 130 for an interrupt. After a SIGTERM it is 75, which asks for the same command again:
+a training has written a checkpoint first. It is 143 where that took too long, or a second SIGTERM came.
 """
 
 # All else is imported late: an interrupt ends in a sentence from the first moments on, and a wrong flag is told before
@@ -18,6 +19,8 @@ import threading
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from clusterlm_jax import preemption
 
 if typing.TYPE_CHECKING:
     from ml_collections import config_dict
@@ -164,7 +167,8 @@ def _help(given: Mapping[str, str | None]) -> str:
 
 
 def end_at_signals() -> None:
-    """From now on Ctrl-C and SIGTERM end the process at once, wherever it is, with a sentence and code 130 or 143.
+    """From now on Ctrl-C ends the process at once, wherever it is, with a sentence and code 130; SIGTERM as well, with
+    code 75, but a training may write a checkpoint first (`preemption`).
 
     Python's own way is an exception in the main thread. It waits while that thread compiles, is lost in callbacks of
     libraries, and unwinds the interpreter under the threads of jax. Nothing needs unwinding: the files of a run survive
@@ -181,9 +185,20 @@ def end_at_signals() -> None:
 
 def _end(arrived: int) -> None:
     ending = signal.Signals(os.read(arrived, 1)[0])
+    if ending == signal.SIGTERM:
+        threading.Thread(target=_end_when_saved, daemon=True).start()
+        ending = signal.Signals(os.read(arrived, 1)[0])  # a second signal does not wait
+    _exit(ending, 128 + ending)
+
+
+def _end_when_saved() -> None:
+    _exit(signal.SIGTERM, preemption.START_AGAIN if preemption.saved() else 128 + signal.SIGTERM)
+
+
+def _exit(ending: signal.Signals, code: int) -> None:
     # A progress bar may stand on the last line.
     os.write(2, f"\nclusterlm_jax: {ENDINGS[ending]}; the same command goes on from what is finished.\n".encode())
-    os._exit(128 + ending)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ them, and writes its report.
     --workdir=DIR          the directory of the run, where an interrupted run resumes; default: runs/ and FILE's name
     --config.KEY=VALUE     another value of a key; a tuple needs quotes: "--config.seeds=(0, 1)"
     --config=FILE --help   every key, with its value in FILE and its reason
+
+The exit code is 0; 2, with one sentence, for what you can mend; 75 after a SIGTERM (a machine is taken away): the same
+command goes on, and a training has saved its state; 143 where it could not in time; 130 after Ctrl-C.
 """
 
 

@@ -20,7 +20,7 @@ from clusterlm_jax.json_files import append_jsonl, read_json, read_jsonl
 from clusterlm_jax.records import UserError, write_atomically
 
 # What changes no number of a run: which stages run, how figures look, where and how the cells are scored.
-MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.queue", "eval.backend")
+MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.queue", "eval.cell_minutes", "eval.backend")
 # Keys that earlier versions had, with the value that is now built in: a run with this value may be resumed.
 FORMER = {
     "eval.retries": 2,

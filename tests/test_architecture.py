@@ -19,7 +19,7 @@ from tests.attribute_reads import Reads, is_property
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "clusterlm_jax"
 FLOORS = [
-    {"records", "json_files", "workdir"},
+    {"records", "json_files", "workdir", "preemption", "array_files"},
     {"models", "data", "analysis"},
     {"training", "extraction", "report"},
     {"settings", "progress", "library"},
@@ -31,7 +31,7 @@ FLOORS = [
 ]
 # Rooms of one floor do not import each other, except these: errors are declared in `records`, JSON files are a run's.
 SAME_FLOOR = {("json_files", "records"), ("workdir", "records"), ("workdir", "json_files")}
-NO_JAX = {"records", "json_files", "workdir", "analysis", "report", "data", "settings", "config", "usage"}
+NO_JAX = {*FLOORS[0], "analysis", "report", "data", "settings", "config", "usage"}
 LIGHT_PARTS = ("settings", "page")  # of every experiment
 MODEL_SIDE = {"models", "training", "extraction", "data"}
 

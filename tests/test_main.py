@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -134,42 +133,6 @@ def test_a_work_directory_may_be_below_the_home(capsys, monkeypatch, tmp_path):
     told = told_by(capsys, "--workdir=~/run", "--config.stages=('report',)")
     assert f"not in {tmp_path}/home/run:" in told
     assert not list(tmp_path.iterdir())
-
-
-# Like a library that takes every exception for its own.
-DEAF = """
-from clusterlm_jax import main
-main.end_at_signals()
-print("ready", flush=True)
-while True:
-    try:
-        while True: pass
-    except BaseException: pass
-"""
-
-
-@pytest.mark.parametrize(("number", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
-def test_a_signal_ends_the_process_wherever_it_is(number, code, word):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in a background shell
-    try:
-        process = subprocess.Popen([sys.executable, "-c", DEAF], cwd=ROOT, **pipes)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    with process:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(getattr(signal, number))
-        told = process.communicate(timeout=60)[1]
-    assert process.returncode == code
-    assert told.strip() == f"clusterlm_jax: {word}; the same command goes on from what is finished."
-
-
-def test_a_signal_that_is_ignored_stays_so():
-    """As in a background job of a shell, where Ctrl-C is meant for what runs in front."""
-    ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN){DEAF.split('while')[0]}"
-    code = ignoring + "signal.raise_signal(signal.SIGINT); print('alive')"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (result.returncode, result.stdout.split()) == (0, ["ready", "alive"])
 
 
 def test_a_missing_configuration_is_asked_for(tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import joblib
 
+from clusterlm_jax import preemption
 from clusterlm_jax.analysis.cells import splits_of
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import AnalysisSpec
@@ -41,7 +42,7 @@ class Worker:
     """
 
     def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> None:
-        self._settings = spec, hidden, embeddings
+        self._settings, self._seconds = (spec, hidden, embeddings), 60 * spec.cell_minutes
         path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "clusterlm_jax.analysis.worker"],
@@ -55,14 +56,19 @@ class Worker:
         """The rows of a cell, or a message if it could not be scored.
 
         Raises:
-          WorkerDied: if the process ended without an answer.
+          WorkerDied: if the process ended without an answer, or gave none in `spec.cell_minutes` and was killed.
         """
+        limit = threading.Timer(self._seconds, self.kill)
+        limit.start()
         try:
             pickle.dump((cell, *self._settings), self._process.stdin)
             self._process.stdin.flush()
             return pickle.load(self._process.stdout)
         except (BrokenPipeError, EOFError, pickle.UnpicklingError) as error:
             raise WorkerDied(f"exit code {self._process.wait()}") from error
+        finally:
+            limit.cancel()
+            limit.join()
 
     def kill(self) -> None:
         """Ends the process. A thread that waits in `score` gets `WorkerDied`."""
@@ -164,10 +170,11 @@ class Evaluator:
             thread.start()
 
     def _put(self, cell: Cell) -> None:
-        while True:  # with a timeout, because a full queue stays full if scoring has failed
+        while not preemption.asked.is_set():  # with a timeout, because a full queue stays full if scoring has failed
             self._raise_failure()
             try:
-                return self._waiting.put(cell, timeout=POLL_SECONDS)
+                self._waiting.put(cell, timeout=POLL_SECONDS)
+                return
             except queue.Full:
                 continue
 
@@ -209,7 +216,9 @@ class Evaluator:
                 self._unscored[_epoch(cell)] -= 1
             self._release(_epoch(cell))
             return worker
-        raise UserError(f"The cell {cell.name} lost its worker {ATTEMPTS} times: is memory short?")
+        raise UserError(
+            f"The cell {cell.name} lost its worker {ATTEMPTS} times: is memory short, or eval.cell_minutes?"
+        )
 
     def _hire(self) -> Worker:
         """Starts a worker and lists it for `close`, under the lock: no worker starts after `close` has killed all."""

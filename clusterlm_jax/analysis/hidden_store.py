@@ -1,18 +1,21 @@
 """Hidden states on disk: one directory for each (run, seed, epoch, split), one file for each layer.
 
 States too large to hold in memory are written in shards: directories of the same kind with some of the instances each.
+
+The file of a layer is numpy's, with a CRC-32 of four bytes after the array, which `numpy.load` does not look at.
 """
 
 from __future__ import annotations
 
 import shutil
-import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from clusterlm_jax.array_files import read_arrays
 from clusterlm_jax.records import HiddenStates, UserError
 
 T = TypeVar("T")
@@ -68,7 +71,7 @@ class HiddenStore:
           UserError: if the file is missing or damaged.
         """
         parts = self._parts(self._place(run, seed, epoch, split))
-        hidden = [self._read(part / f"{layer}.npy", np.load) for part in parts]
+        hidden = [self._read(part / f"{layer}.npy", _checked) for part in parts]
         return hidden[0] if len(hidden) == 1 else np.concatenate(hidden)
 
     def labels(self, run: str, seed: int, epoch: int, split: str) -> dict[str, np.ndarray]:
@@ -78,7 +81,7 @@ class HiddenStore:
           UserError: if the file is missing or damaged.
         """
         parts = self._parts(self._place(run, seed, epoch, split))
-        columns = [self._read(part / "labels.npz", lambda file: dict(np.load(file))) for part in parts]
+        columns = [self._read(part / "labels.npz", read_arrays) for part in parts]
         return {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
 
     def has(self, run: str, seed: int, epoch: int, split: str) -> bool:
@@ -113,7 +116,9 @@ class HiddenStore:
         try:
             temporary.mkdir(parents=True, exist_ok=True)
             for layer, hidden_ND in zip(states.layers, states.hidden_LND, strict=True):
-                np.save(temporary / f"{layer}.npy", hidden_ND)
+                with (temporary / f"{layer}.npy").open("wb") as file:
+                    np.save(file, hidden_ND)
+                    file.write(_checksum(hidden_ND))
             np.savez(temporary / "labels.npz", **states.labels)
             shutil.rmtree(place, ignore_errors=True)
             temporary.rename(place)
@@ -121,11 +126,27 @@ class HiddenStore:
             shutil.rmtree(temporary, ignore_errors=True)
             raise UserError(f"Hidden states could not be written to {place}: {error.strerror or error}.") from error
 
-    def _read(self, path: Path, load: Callable[[BinaryIO], T]) -> T:
+    def _read(self, path: Path, load: Callable[[Path], T]) -> T:
         try:
-            with path.open("rb") as file:
-                return load(file)
+            return load(path)
         except FileNotFoundError as error:
             raise UserError(f"The hidden states {path} are missing: run the stage before 'analyse' again.") from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"The hidden states {path} cannot be read: {error}") from error
+
+
+def _checked(path: Path) -> np.ndarray:
+    """The array of a file; earlier versions wrote no checksum behind it."""
+    with path.open("rb") as file:
+        try:
+            hidden_ND = np.load(file, allow_pickle=False)
+        except Exception as error:  # a damaged header makes numpy raise exceptions of many classes
+            raise ValueError(" ".join(str(error).split())) from error
+        if file.read() not in (b"", _checksum(hidden_ND)):
+            raise ValueError("its numbers are not those that were saved")
+    return hidden_ND
+
+
+def _checksum(hidden_ND: np.ndarray) -> bytes:
+    described = f"{hidden_ND.dtype.str} {hidden_ND.shape}".encode()
+    return zlib.crc32(np.ascontiguousarray(hidden_ND), zlib.crc32(described)).to_bytes(4, "big")

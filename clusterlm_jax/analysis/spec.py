@@ -40,6 +40,7 @@ class AnalysisSpec:
     keep_hidden: bool = False  # whether hidden states stay on disk after they are scored
     backend: str = "sklearn"  # what clusters, by its name in BACKENDS
     workers: int = 0  # processes, each on one thread and of lower priority than the training; 0: one for each core
+    cell_minutes: float = 60.0  # a worker that takes longer for a cell hangs: it is ended, and the cell begun again
     queue: int = 256  # waiting cells above which the training waits; their hidden states take disk space
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class AnalysisSpec:
         check_bounds("eval", self, tsne_components=(2, 1000), tsne_iterations=(250, 1_000_000))
         check_bounds("eval", self, kmeans_restarts=(1, 10_000), kmeans_iterations=(1, 1_000_000))
         check_bounds("eval", self, neighbours=(1, 10_000_000), null_draws=(0, 10_000))
+        check_bounds("eval", self, cell_minutes=(0.01, 100_000))
         if not self.tsne_perplexity > 0:
             raise UserError(f"eval.tsne_perplexity is {self.tsne_perplexity}; it must be above 0.")
         for name, given, allowed in (

@@ -6,11 +6,12 @@ import csv
 import hashlib
 import json
 import string
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from clusterlm_jax.array_files import read_arrays
 from clusterlm_jax.data.spec import SYMBOLS
 from clusterlm_jax.data.surface import still_matching
 from clusterlm_jax.records import Dataset, UserError, Vocabulary, write_atomically
@@ -56,16 +57,16 @@ def load(directory: Path) -> Dataset:
     if not path.is_file():
         raise UserError(f"There is no dataset at {path}: run the 'data' stage first (config.stages).")
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return Dataset(
-                vocabulary=Vocabulary(*arrays["vocabulary"].tolist()),
-                tokens_NT=arrays["tokens_NT"],
-                length_N=arrays["length_N"],
-                labels=_with_prefix(arrays, "label_"),
-                splits=_with_prefix(arrays, "split_"),
-                expressions=tuple(arrays["expressions"].tolist()),
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        return Dataset(
+            vocabulary=Vocabulary(*arrays["vocabulary"].tolist()),
+            tokens_NT=arrays["tokens_NT"],
+            length_N=arrays["length_N"],
+            labels=_with_prefix(arrays, "label_"),
+            splits=_with_prefix(arrays, "split_"),
+            expressions=tuple(arrays["expressions"].tolist()),
+        )
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"The dataset at {path} cannot be read ({error}): delete it and run the 'data' stage."
         ) from error
@@ -121,8 +122,8 @@ def words(dataset: Dataset) -> dict[str, dict[int, str]]:
     }
 
 
-def _with_prefix(arrays: np.lib.npyio.NpzFile, prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
+def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _text(dataset: Dataset, instance: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from clusterlm_jax import progress
+from clusterlm_jax import preemption, progress
 from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.data import surface
@@ -37,7 +37,7 @@ def train(phase: Phase, work: Work) -> None:
     check_data_of(phase.spec, phase.datasets, work.spec if phase.analysed else None)
     work.dir.begin_again(phase.run, phase.spec.section, work.config.as_dict())
     trainer, template = Trainer(phase), jax.eval_shape(partial(initial_states, phase))
-    with _checkpoints(phase, work.dir) as checkpoints:
+    with preemption.held_off(), _checkpoints(phase, work.dir) as checkpoints:
         done, state, best = checkpoints.restore_last(template) or (-1, None, {})
         advice = "raise eval.every, lower eval.queue, unset eval.keep_hidden, or choose another --workdir"
         work.dir.check_disk(_disk_needed(phase, work, template), advice)
@@ -61,6 +61,10 @@ def train(phase: Phase, work: Work) -> None:
                 if end.epoch:  # the bar says "compiling" until an epoch was trained
                     _show(shown, end, work.evaluator)
                 forecast.tell(end.epoch)
+                if preemption.asked.is_set():
+                    if not _due(phase, end.epoch):
+                        checkpoints.save_last(end.epoch, end.state, best)
+                    break
 
 
 def best_params(phase: Phase, workdir: WorkDir) -> Any:
@@ -152,10 +156,15 @@ def _record(
         if seed not in best or phase.criterion.better(value, best[seed].value):
             best[seed] = Best(end.epoch, step, value)
             checkpoints.save_best(seed, end.epoch, end.params_of(index))
-    if end.epoch % phase.spec.checkpoint_every == 0 or end.epoch == phase.spec.epochs:
+    if _due(phase, end.epoch):
         checkpoints.save_last(end.epoch, end.state, best)
     _note(phase, workdir, end.epoch, best)
     return best
+
+
+def _due(phase: Phase, epoch: int) -> bool:
+    """Whether a checkpoint is written at the end of an epoch."""
+    return epoch % phase.spec.checkpoint_every == 0 or epoch == phase.spec.epochs
 
 
 def _note(phase: Phase, workdir: WorkDir, trained: int, best: Mapping[int, Best], **sections: Any) -> None:

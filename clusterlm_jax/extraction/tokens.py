@@ -52,7 +52,10 @@ class Tokenizer:
         Raises:
           UserError: a text has no token, or the ids do not fit the model.
         """
-        given = self._encode(list(texts))
+        try:
+            given = self._encode(list(texts))
+        except Exception as error:  # a setting of the wrong type is met only when it is used
+            raise UserError(f"The tokenizer in {self._directory} cannot be used ({reason_of(error)}).") from error
         # We put the token in front ourselves: some tokenizers add it unasked, others do not.
         ids = [np.array([self._tokenizer.bos_token_id, *text_ids], np.int32) for text_ids in given]
         largest, longest = max(int(text_ids.max()) for text_ids in ids), max(map(len, ids))

@@ -8,7 +8,6 @@ import math
 import os
 import re
 import urllib.parse
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from clusterlm_jax.analysis.table import read_rows
+from clusterlm_jax.array_files import read_arrays
 from clusterlm_jax.json_files import read_json, read_jsonl
 from clusterlm_jax.records import ScoreRow, UserError
 from clusterlm_jax.report.run import Curve, Embeddings, Key, NotRun, Run
@@ -149,12 +149,11 @@ def read_space(path: Path, *labels: str) -> dict[str, np.ndarray]:
       UserError: it is no such file, a damaged one, or lacks one of these labels.
     """
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            space = {name: arrays[name] for name in arrays.files}
+        space = read_arrays(path)
         lengths = {len(space[name]) for name in (*space, *labels)}
         if space["coordinates_N3"].shape != (*lengths, 3):
             raise ValueError("as many points as labels are needed")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no file of t-SNE coordinates ({error}): delete it to go without.") from error
     return space
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from clusterlm_jax.records import UserError
@@ -36,6 +38,7 @@ class Checkpoints:
 
     orbax writes a checkpoint to a temporary directory and renames it when it is complete, so a checkpoint that exists
     is complete. orbax also writes in the background: use this as a context manager, which waits for it at the end.
+    It restores other numbers from a file with flipped bits without a word, so each checkpoint carries a sum of its own.
 
     With `read_only` nothing is made or cleaned up in the directory, which may be another process's.
     """
@@ -60,33 +63,44 @@ class Checkpoints:
 
     def save_best(self, seed: int, epoch: int, params: Any) -> None:
         """Saves the parameters of one seed."""
-        self._save(self._best[seed], epoch, params=ocp.args.StandardSave(params))
+        progress = {"sum": sum_of(params)}
+        self._save(self._best[seed], epoch, params=ocp.args.StandardSave(params), progress=ocp.args.JsonSave(progress))
 
     def save_last(self, epoch: int, state: TrainState, best: Mapping[int, Best]) -> None:
         """Saves the states of all seeds, and the best epoch of each so far, in the background.
 
         The arrays are copied from the device before this returns: the next step may overwrite them there.
         """
-        progress = {"epoch": epoch, "best": {str(seed): dataclasses.asdict(entry) for seed, entry in best.items()}}
+        best_of = {str(seed): dataclasses.asdict(entry) for seed, entry in best.items()}
+        progress = {"epoch": epoch, "best": best_of, "sum": sum_of(state)}
         self._save(self._last, epoch, state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
 
     def restore_last(self, template: TrainState) -> tuple[int, TrainState, dict[int, Best]] | None:
-        """The newest states, their epoch, and the best epoch of each seed until then; None if nothing was saved.
+        """The newest states that can be read, their epoch, and the best epoch of each seed until then; None if nothing
+        was saved. Newer ones, which are damaged, are named and deleted: training reaches their epochs again.
 
         Raises:
-          UserError: if it cannot be read.
+          UserError: if none can be read.
         """
-        epoch = self._last.latest_step()
-        if epoch is None:
+        epochs = sorted(self._last.all_steps(), reverse=True)
+        if not epochs:
             self._forget_later_best(-1)  # killed before the first state was complete: training begins again
             return None
-        arguments = ocp.args.Composite(
-            state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template)),
-            progress=ocp.args.JsonRestore(),
-        )
-        restored = self._restore(self._last, "last", epoch, arguments)
-        self._forget_later_best(epoch)
-        return epoch, restored.state, {int(s): Best(**entry) for s, entry in restored.progress["best"].items()}
+        damage = []
+        for epoch in epochs:
+            try:
+                state, progress = self._restore(self._last, "last", epoch, "state", template)
+                break
+            except UserError as error:
+                damage.append(error)
+        else:
+            raise UserError(f"{damage[0]}, nor an earlier one: delete {self._directory} to train again.")
+        for error, damaged in zip(damage, epochs, strict=False):
+            print(f"clusterlm_jax: {error}; it is deleted, and epoch {epoch} is the last one now.", file=sys.stderr)
+            self._last.delete(damaged)
+        lost = self._forget_later_best(epoch)
+        best = {int(seed): Best(**entry) for seed, entry in progress["best"].items()}
+        return epoch, state, {seed: entry for seed, entry in best.items() if seed not in lost}
 
     def restore_best(self, seed: int, template: Any) -> tuple[int, Any]:
         """The best epoch of a seed and its parameters.
@@ -97,9 +111,10 @@ class Checkpoints:
         epoch = self._best[seed].latest_step()
         if epoch is None:
             raise UserError(f"There is no best checkpoint in {self._directory}: run the 'train' stage first.")
-        params = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template))
-        arguments = ocp.args.Composite(params=params)
-        return epoch, self._restore(self._best[seed], f"best/seed={seed}", epoch, arguments).params
+        try:
+            return epoch, self._restore(self._best[seed], f"best/seed={seed}", epoch, "params", template)[0]
+        except UserError as error:
+            raise UserError(f"{error}: delete {self._directory} to train again.") from error
 
     def close(self) -> None:
         """Waits until all checkpoints are written."""
@@ -108,24 +123,53 @@ class Checkpoints:
     def _save(self, manager: ocp.CheckpointManager, epoch: int, **items: Any) -> None:
         self._guard(lambda: manager.save(epoch, args=ocp.args.Composite(**items), force=True))
 
-    def _restore(self, manager, name: str, epoch: int, arguments):
+    def _restore(
+        self, manager: ocp.CheckpointManager, name: str, epoch: int, item: str, template: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """An item of a checkpoint, and what was noted beside it; nothing where an earlier version noted nothing."""
+        path = self._directory / name / str(epoch)
+        arguments = {item: ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template))}
+        if (path / "progress").is_dir():
+            arguments["progress"] = ocp.args.JsonRestore()
         try:
-            return manager.restore(epoch, args=arguments)
+            restored = manager.restore(epoch, args=ocp.args.Composite(**arguments))
+            progress = restored.get("progress") or {}
+            if progress.get("sum") not in (None, sum_of(restored[item])):
+                raise ValueError("its numbers are not those that were saved")
+            return restored[item], progress
         except Exception as error:  # a damaged file makes orbax and tensorstore raise exceptions of many classes
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            raise UserError(
-                f"The checkpoint {self._directory / name / str(epoch)} cannot be read ({reason}): "
-                "delete it to resume from the one before."
-            ) from error
+            raise UserError(f"The checkpoint {path} cannot be read ({reason})") from error
 
-    def _forget_later_best(self, epoch: int) -> None:
-        """Deletes best epochs after the state we resume from: training reaches them again, and saves them again."""
-        for manager in self._best.values():
-            for later in [step for step in manager.all_steps() if step > epoch]:
-                manager.delete(later)
+    def _forget_later_best(self, epoch: int) -> set[int]:
+        """Deletes best epochs after the state we resume from: training reaches them again, and saves them again.
+
+        Returns:
+          The seeds that had one. The best epoch before it is on the disk no more, so the next one takes its place.
+        """
+        later = {seed: manager.latest_step() for seed, manager in self._best.items()}
+        lost = {seed for seed, step in later.items() if step is not None and step > epoch}
+        for seed in lost:
+            self._best[seed].delete(later[seed])
+        return lost
 
     def _guard(self, action) -> None:
         try:
             action()
         except (OSError, ValueError) as error:
             raise UserError(f"A checkpoint could not be written to {self._directory}: {error}") from error
+
+
+@jax.jit
+def _sum_of(leaves: list[jax.Array]) -> jax.Array:
+    words = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
+    raw = (jax.lax.bitcast_convert_type(leaf, words[leaf.dtype.itemsize]) for leaf in leaves)
+    return sum((jnp.sum(leaf, dtype=jnp.uint32) for leaf in raw), jnp.uint32(0))
+
+
+def sum_of(tree: Any) -> int:
+    """The sum of all words of a tree's arrays, modulo 2**32: a changed bit changes it.
+
+    It is taken on the devices, however the arrays are cut over them, and costs a pass over the memory.
+    """
+    return int(_sum_of(jax.tree.leaves(tree)))

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from clusterlm_jax import preemption
 from clusterlm_jax.analysis import evaluator as room
 from clusterlm_jax.analysis.cells import job_of
-from clusterlm_jax.analysis.evaluator import Evaluator, Worker
+from clusterlm_jax.analysis.evaluator import Evaluator, Worker, WorkerDied
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
@@ -164,6 +165,14 @@ def test_a_worker_that_always_dies_gives_a_user_error(
             evaluator.submit(cells)
 
 
+def test_a_worker_that_hangs_is_ended(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
+    worker = Worker(dataclasses.replace(spec, cell_minutes=0.01), place / "hidden", None)
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match="exit code -9"):
+        worker.score(cells[0])
+    worker.end()
+
+
 def test_damaged_states_give_a_user_error(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
     (place / "hidden/main/seed=0/epoch=0000/training_subset/0.npy").write_bytes(b"\x93NUMPY")
     with evaluator_at(place, spec) as evaluator:
@@ -253,3 +262,17 @@ def test_submission_waits_while_the_queue_is_full(
         submission.join(PATIENCE_SECONDS)
         evaluator.drain()
         assert evaluator.finished == len(cells)
+
+
+def test_submission_waits_no_longer_when_the_machine_is_taken_away(
+    place: Path, spec: AnalysisSpec, cells: list[Cell], in_process: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a training that waits for its analysis could save nothing in the grace period."""
+    monkeypatch.setattr(preemption, "asked", threading.Event())
+    in_process.gate.clear()
+    with evaluator_at(place, dataclasses.replace(spec, queue=2)) as evaluator:
+        submission = threading.Thread(target=evaluator.submit, args=(cells,))
+        submission.start()
+        preemption.asked.set()
+        submission.join(PATIENCE_SECONDS)
+        assert not submission.is_alive()

@@ -77,6 +77,24 @@ def test_a_truncated_file_is_named(store: HiddenStore, name: str, kept: int) -> 
         )
 
 
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.999])
+def test_a_flipped_bit_is_noticed(store: HiddenStore, share: float) -> None:
+    """In numpy's header, in the states and in the checksum itself. Breaks if numpy alone is trusted."""
+    path = store.directory / PLACE / "1.npy"
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{PLACE}/1\.npy cannot be read"):
+        store.layer("main", 0, 0, "validation", "1")
+
+
+def test_states_of_an_earlier_version_have_no_checksum(store: HiddenStore) -> None:
+    path = store.directory / PLACE / "1.npy"
+    kept = store.layer("main", 0, 0, "validation", "1")
+    np.save(path, kept)
+    np.testing.assert_array_equal(store.layer("main", 0, 0, "validation", "1"), kept)
+
+
 def test_a_missing_file_is_named(store: HiddenStore) -> None:
     with pytest.raises(UserError, match=rf"{PLACE}/9\.npy are missing"):
         store.layer("main", 0, 0, "validation", "9")

@@ -53,7 +53,7 @@ class ChatModel:
     def __init__(self, url: str, model: str, key: str = "") -> None:
         self._url, self._model, self._key = url, model, key
         self._address = f"{url.rstrip('/')}/chat/completions"
-        if not re.fullmatch("https?://[!-~]+", url):
+        if not re.fullmatch("https?://[!-~]+", url) or re.search("[@?#]", url):  # before an @ or after a ? may be a key
             raise self._no_address()
         # connect=0: a server that is not there is reported at once. allowed_methods=None: also a POST is repeated,
         # because a prompt sent twice does no harm.
@@ -93,7 +93,10 @@ class ChatModel:
             ) from error
 
     def _no_address(self) -> UserError:
-        return UserError(f"--endpoint is {self._url!r}; it must be an address such as http://localhost:8000/v1.")
+        told = "" if re.search("[@?#]", self._url) else f"is {self._url!r}; it "
+        return UserError(
+            f"--endpoint {told}must be an address such as http://localhost:8000/v1, and a key belongs in {KEY}."
+        )
 
     def _refusal(self, response: requests.Response) -> UserError:
         status = response.status_code

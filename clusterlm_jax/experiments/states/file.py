@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ import ml_dtypes  # noqa: F401 - makes numpy know a dtype named bfloat16
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from clusterlm_jax.array_files import read_arrays
 from clusterlm_jax.records import UserError
 
 FORMATS = (".npz", ".safetensors")
@@ -46,14 +46,14 @@ def read(path: Path) -> StatesFile:
     """
     check(path)
     try:
-        arrays = _npz(path) if path.suffix == ".npz" else _safetensors(path)
-    except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile, SafetensorError) as error:
+        arrays = read_arrays(path) if path.suffix == ".npz" else _safetensors(path)
+    except (OSError, ValueError, TypeError, IndexError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read as {path.suffix} ({error}).") from error
     hidden_LND, train = arrays.pop(HIDDEN, None), arrays.pop(TRAIN, None)
     if hidden_LND is None or hidden_LND.ndim != 3:
         found = ", ".join(arrays) if hidden_LND is None else f"the shape {hidden_LND.shape}"
         raise UserError(f"{path} must have an array {HIDDEN!r} of [layer, instance, width]; it has {found}.")
-    layers = [str(name) for name in arrays.pop(LAYERS, range(len(hidden_LND)))]
+    layers = [str(name) for name in np.ravel(arrays.pop(LAYERS, range(len(hidden_LND))))]
     if len(set(layers)) < len(hidden_LND) or len(layers) > len(hidden_LND):
         raise UserError(f"{path} names {len(set(layers))} layers, but has the states of {len(hidden_LND)}.")
     return StatesFile(dict(zip(layers, hidden_LND, strict=True)), arrays, train)
@@ -69,11 +69,6 @@ def digest(path: Path) -> str:
     """SHA-256 of the file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -240,6 +240,17 @@ def test_a_wrong_address_is_refused(tmp_path, capsys, address):
     assert f"--endpoint is {address!r}; it must be an address such as" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "address", ["https://sk-1@h/v1", "https://u:sk-1@h/v1", "https://h/v1?key=sk-1", "sk-1@h", "h#sk-1"]
+)
+def test_a_key_in_the_address_is_refused_and_not_repeated(tmp_path, capsys, address):
+    given = [f"--endpoint={address}", "--model=parrot", f"--output={tmp_path / 'wordings.json'}"]
+    assert rewriting.main(given) == 2
+    told = capsys.readouterr().err
+    assert "--endpoint must be an address such as http://localhost:8000/v1, and a key belongs in OPENAI_API_KEY" in told
+    assert "sk-1" not in told and not list(tmp_path.iterdir())
+
+
 def test_a_server_that_is_not_there_is_reported_at_once(server, tmp_path, capsys):
     with HTTPServer(("127.0.0.1", 0), Handler) as closed:
         url = f"http://127.0.0.1:{closed.server_port}/v1"

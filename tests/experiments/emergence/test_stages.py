@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax.data import storage
+from clusterlm_jax.preemption import START_AGAIN
 from tests.command_line import PATIENCE, ROOT, command, environment, kill_when, lines, metrics, run, scores, wait_until
 
 pytestmark = pytest.mark.slow
@@ -150,6 +151,25 @@ def test_killed_again_and_again_and_resumed_it_equals_the_undisturbed_run(undist
     for seed in (0, 1):
         file = Path("dataset") / f"seed={seed}" / "dataset.npz"
         assert (workdir / file).read_bytes() == (undisturbed / file).read_bytes()
+
+
+def test_told_to_end_a_training_saves_its_state_and_goes_on_from_it(undisturbed, tmp_path):
+    """SIGTERM in the second epoch, of which no checkpoint is due. Breaks if the process ends without one."""
+    workdir = tmp_path / "run"
+    given = command(workdir, *SEEDS, "--config.stages=('data', 'train')", "--config.train.checkpoint_every=3")
+    with subprocess.Popen(
+        given, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_until(lambda: lines(workdir / "metrics.jsonl") >= 3, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == START_AGAIN
+    saved = {int(path.name) for path in (workdir / "checkpoints" / "main" / "last").iterdir()}
+    assert saved <= {0, 1, 2, 3}
+    assert max(saved) in {1, 2, 3}
+    assert lines(workdir / "metrics.jsonl") == 2 * (max(saved) + 1)
+    result = subprocess.run(given, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert metrics(workdir) == metrics(undisturbed)
 
 
 def test_stages_one_by_one_equal_all_at_once(undisturbed, tmp_path):

@@ -1,0 +1,31 @@
+"""A machine that is taken away: SIGTERM comes, a training saves its state, and the process ends.
+
+Only a training has anything to save. What other stages have finished is on disk already, so those end at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+GRACE_SECONDS = 25.0  # of the 30 that clouds and Slurm give between SIGTERM and the end
+START_AGAIN = 75  # the exit code EX_TEMPFAIL of sysexits.h: what failed now may go on later
+
+asked = threading.Event()  # whether this process was told to end; a training looks at it after every epoch
+_unsaved = threading.Lock()
+
+
+@contextmanager
+def held_off() -> Iterator[None]:
+    """Inside, the end of the process is held off until what runs there has saved its work and left."""
+    with _unsaved:
+        yield
+    if asked.is_set():
+        threading.Event().wait()  # for the end of the process, which `saved` lets come: nothing else is begun
+
+
+def saved() -> bool:
+    """Asks what holds off the end to save its work, and waits; whether it did so within the grace period."""
+    asked.set()
+    return _unsaved.acquire(timeout=GRACE_SECONDS)
