@@ -150,6 +150,10 @@ class GPT2(nn.Module):
             return x_RTD @ self.param("head", nn.initializers.normal(spec.initial_scale), shape).T
         return words.attend(x_RTD)
 
+    def at_inputs(self, batch: Batch, patch: Patch | None = None) -> jax.Array:
+        """Next-token logits at the input tokens, float32 [N, V]; arbitrary in empty slots."""
+        return self(batch, patch=patch)[batch.row_N, batch.column_N]
+
 
 def initial_params(model: GPT2, key: jax.Array) -> dict:
     """GPT-2's initialisation: normal, residual projections scaled by 1 / sqrt(2 layers), biases 0."""

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from clusterlm_jax.models.gpt2 import attention_mask
 from clusterlm_jax.models.sites import Patch, site
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import Batch, UserError
 
-Site = Callable[[str, jax.Array], jax.Array]  # the name of a layer and its states [B, T, D] -> what goes on
+HEADS = NO_HEAD, OWN_HEAD, TIED_HEAD = ("", "own", "tied")  # a matrix of its own, or the word embedding
+Site = Callable[[str, jax.Array], jax.Array]  # the name of a layer and its states [R, T, D] -> what goes on
 INITIAL_SCALE = 0.02  # standard deviation of random matrices and embeddings, in both models
 
 
@@ -30,9 +33,10 @@ class Dense(nn.Module):
     use_bias: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, kernel_DF: jax.Array | None = None) -> jax.Array:
         shape = (x.shape[-1], self.features)
-        kernel_DF = self.param("kernel", nn.initializers.normal(INITIAL_SCALE), shape, self.dtype)
+        if kernel_DF is None:  # otherwise it is tied to a parameter of another layer
+            kernel_DF = self.param("kernel", nn.initializers.normal(INITIAL_SCALE), shape, self.dtype)
         y = jnp.matmul(x.astype(self.dtype), kernel_DF, preferred_element_type=jnp.float32)
         if not self.use_bias:
             return y
@@ -47,28 +51,52 @@ class Blocks(nn.Module):
     layers: int
 
     @nn.compact
-    def __call__(self, x_BTD: jax.Array, angle_TJ: jax.Array, at: Site) -> jax.Array:
+    def __call__(self, x_RTD: jax.Array, angle_RTJ: jax.Array, mask_RTT: jax.Array, at: Site) -> jax.Array:
         for index in range(self.layers):
-            x_BTD = at(str(index + 1), self.block(name=str(index))(x_BTD, angle_TJ))
-        return x_BTD
+            x_RTD = at(str(index + 1), self.block(name=str(index))(x_RTD, angle_RTJ, mask_RTT))
+        return x_RTD
 
 
-def read_last(
-    model: nn.Module, trunk: nn.Module, tokens_BT: jax.Array, last_B: jax.Array, patch: Patch | None
-) -> jax.Array:
-    """Runs the trunk of a model; returns its last states at the columns `last_B`, [B, D].
+def one_in_a_row(tokens_BT: jax.Array, last_B: jax.Array, positions: int) -> Batch:
+    """A prompt in each row, read at the columns `last_B`.
 
-    The states of every layer at these columns are sown into `model`, not into the trunk, so that all architectures sow
-    under the same path. At the same sites, a `patch` puts other states in their place, at any token.
+    Rows may be right-padded with any token: attention is causal, so no token sees the padding after it.
 
     Raises:
       UserError: rows are longer than the positions of the model.
     """
-    if tokens_BT.shape[1] > model.spec.positions:
-        raise UserError(f"A prompt has {tokens_BT.shape[1]} tokens; this model takes {model.spec.positions} at most.")
-    row_B = jnp.arange(len(tokens_BT))
-    at = partial(site, model, row_N=row_B, column_N=last_B, patch=patch)
-    return trunk(tokens_BT, at)[row_B, last_B]
+    rows, length = tokens_BT.shape
+    if length > positions:
+        raise UserError(f"A prompt has {length} tokens; this model takes {positions} at most.")
+    position_BT = jnp.broadcast_to(jnp.arange(length)[None], tokens_BT.shape)
+    one_BT, nothing_B = jnp.ones_like(position_BT), jnp.zeros_like(last_B)
+    return Batch(tokens_BT, position_BT, one_BT, 0 * one_BT, one_BT, jnp.arange(rows), last_B, nothing_B, nothing_B)
+
+
+def read_inputs(model: nn.Module, trunk: Callable[..., jax.Array], batch: Batch, patch: Patch | None) -> jax.Array:
+    """Runs the trunk of a model; returns its last states at the input tokens of a batch, [N, D].
+
+    The states of every layer at these tokens are sown into `model`, not into the trunk, so that all architectures sow
+    under the same path. At the same sites, a `patch` puts other states in their place, at any token.
+    """
+    at = partial(site, model, row_N=batch.row_N, column_N=batch.column_N, patch=patch)
+    return trunk(batch.tokens_RT, batch.position_RT, attention_mask(batch), at)[batch.row_N, batch.column_N]
+
+
+def next_token(
+    spec: Any, head: str, state_ND: jax.Array, embedding: Callable[[], jax.Array], use_bias: bool = False
+) -> jax.Array:
+    """Next-token logits, float32 [N, V], by the head `lm_head` of the module that calls this; without one, the states.
+
+    Args:
+      spec: its vocabulary and compute dtype are read.
+      head: one of `HEADS`.
+      embedding: gives the word embedding [V, D], for a tied head.
+    """
+    if head == NO_HEAD:
+        return state_ND
+    dense = Dense(spec.vocabulary, jnp.dtype(spec.compute_dtype), use_bias, name="lm_head")
+    return dense(state_ND, embedding().T if head == TIED_HEAD else None)
 
 
 def embed(vocabulary: int, width: int, dtype: jnp.dtype, name: str) -> nn.Embed:
@@ -80,18 +108,20 @@ def embed(vocabulary: int, width: int, dtype: jnp.dtype, name: str) -> nn.Embed:
     return nn.Embed(vocabulary, width, dtype=dtype, param_dtype=dtype, embedding_init=init, name=name)
 
 
-def causal_attention(q_BTHW: jax.Array, k_BTIW: jax.Array, v_BTIW: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """The attention output of every position over itself and the earlier ones, float32 [B, T, H * W].
+def attention(
+    q_RTHW: jax.Array, k_RTIW: jax.Array, v_RTIW: jax.Array, mask_RTT: jax.Array, dtype: jnp.dtype
+) -> jax.Array:
+    """The attention output of every token over those it sees, itself among them, float32 [R, T, H * W].
 
     Neighbouring query heads share a key-value head, the same number each (grouped queries; Ainslie et al., 2023).
     """
-    rows, length, heads, width = q_BTHW.shape
-    groups = k_BTIW.shape[2]
-    q_BTIAW = q_BTHW.reshape(rows, length, groups, heads // groups, width).astype(dtype)
+    rows, length, heads, width = q_RTHW.shape
+    groups = k_RTIW.shape[2]
+    q_RTIAW = q_RTHW.reshape(rows, length, groups, heads // groups, width).astype(dtype)
     product = partial(jnp.einsum, preferred_element_type=jnp.float32)
     # The shared keys and values are not repeated: the products run over (key-value head, query head of it) instead.
-    score_BIATT = product("btiaw,bsiw->biats", q_BTIAW, k_BTIW.astype(dtype)) * width**-0.5
-    causal_TT = jnp.tri(length, dtype=bool)  # each position sees itself, so softmax never gets -inf alone
-    weight_BIATT = nn.softmax(jnp.where(causal_TT[None, None, None], score_BIATT, -jnp.inf))
-    read_BTIAW = product("biats,bsiw->btiaw", weight_BIATT.astype(dtype), v_BTIW.astype(dtype))
-    return read_BTIAW.reshape(rows, length, heads * width)
+    score_RIATT = product("rtiaw,rsiw->riats", q_RTIAW, k_RTIW.astype(dtype)) * width**-0.5
+    # Each token sees itself, padding too, so softmax never gets -inf alone.
+    weight_RIATT = nn.softmax(jnp.where(mask_RTT[:, None, None], score_RIATT, -jnp.inf))
+    read_RTIAW = product("riats,rsiw->rtiaw", weight_RIATT.astype(dtype), v_RTIW.astype(dtype))
+    return read_RTIAW.reshape(rows, length, heads * width)

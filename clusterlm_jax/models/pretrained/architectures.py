@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from clusterlm_jax.models.layers import NO_HEAD, OWN_HEAD, TIED_HEAD
 from clusterlm_jax.models.pretrained.gptj import GPTJ, GPTJSpec
 from clusterlm_jax.models.pretrained.llama import Llama, LlamaSpec
 from clusterlm_jax.models.pretrained.rotary import RopeScaling
@@ -55,7 +56,7 @@ NEUTRAL = {
         initializer_range attention_dropout attn_pdrop embd_pdrop resid_pdrop gradient_checkpointing""",
     "whether products are computed in slices": "pretraining_tp",
     "code inside the checkpoint, which transformers does not run unless asked to": "auto_map",
-    "the language head, which we do not build, and heads for other tasks": """
+    "the language head (whether it is tied, `model_of` reads itself), and heads for other tasks": """
         tie_word_embeddings summary_activation summary_first_dropout summary_proj_to_labels summary_type
         summary_use_proj finetuning_task id2label label2id task_specific_params problem_type""",
     "what a call returns, and whether it keeps a cache": """
@@ -82,8 +83,8 @@ SCALINGS = {
 }
 
 
-def model_of(config: Any, compute_dtype: str) -> nn.Module:
-    """The module (`Llama` or `GPTJ`) that a `transformers.PretrainedConfig` describes.
+def model_of(config: Any, compute_dtype: str, head: bool = False) -> nn.Module:
+    """The module (`Llama` or `GPTJ`) that a `transformers.PretrainedConfig` describes, with or without its head.
 
     Raises:
       UserError: another architecture; an attribute we do not handle, at another value than its default; or sizes that
@@ -98,7 +99,9 @@ def model_of(config: Any, compute_dtype: str) -> nn.Module:
     given, default = (_rotary_apart(attributes.to_dict()) for attributes in (config, type(config)()))
     _refuse_unhandled(given, UNDECLARED | default, {*fields, *" ".join(NEUTRAL.values()).split()})
     given = check({name: given[name] for name in fields})
-    return model_class(spec_class(**{fields[name]: given[name] for name in fields}, compute_dtype=compute_dtype))
+    own_or_tied = TIED_HEAD if config.tie_word_embeddings else OWN_HEAD
+    spec = spec_class(**{fields[name]: given[name] for name in fields}, compute_dtype=compute_dtype)
+    return model_class(spec, own_or_tied if head else NO_HEAD)
 
 
 def parameter_shapes(model: nn.Module) -> dict:

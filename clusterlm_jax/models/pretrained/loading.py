@@ -24,15 +24,15 @@ from clusterlm_jax.models.pretrained import formats
 from clusterlm_jax.models.pretrained.architectures import model_of, parameter_shapes
 from clusterlm_jax.records import UserError
 
-# The language head, which we do not build, and tables that older checkpoints store: causal masks, rotary frequencies.
+# The language head, where nobody asks for it, and tables that older checkpoints store: causal masks, frequencies.
 IGNORED = re.compile(r"(^|\.)lm_head\.|(^|\.)attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$")
 NAMED_AT_MOST = 5  # tensors in a message
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]  # by path, its names joined by "/"
 
 
-def describe(directory: Path, compute_dtype: str) -> nn.Module:
-    """The model of a checkpoint, from its config.json alone.
+def describe(directory: Path, compute_dtype: str, head: bool = False) -> nn.Module:
+    """The model of a checkpoint, from its config.json alone, with its language head or without.
 
     Raises:
       UserError: no readable config.json, or one that `architectures.model_of` refuses.
@@ -46,7 +46,7 @@ def describe(directory: Path, compute_dtype: str) -> nn.Module:
     except Exception as error:  # a value of the wrong type is met anywhere in transformers
         what = f"{directory}/config.json describes no model that transformers knows"
         raise UserError(f"{what} ({reason_of(error)}).") from error
-    return model_of(config, compute_dtype)
+    return model_of(config, compute_dtype, head)
 
 
 def reason_of(error: Exception) -> str:

@@ -48,23 +48,23 @@ def inverse_frequencies(width: int, theta: float, scaling: RopeScaling | None = 
     return (1 - kept_J) * slow_J + kept_J * frequency_J
 
 
-def angles(length: int, frequency_J: np.ndarray) -> jax.Array:
-    """Radians at the positions 0, 1, ..., float32 [T, J]."""
-    return jnp.outer(jnp.arange(length, dtype=jnp.float32), frequency_J)
+def angles(position_RT: jax.Array, frequency_J: np.ndarray) -> jax.Array:
+    """Radians at each position, float32 [R, T, J]."""
+    return position_RT.astype(jnp.float32)[..., None] * frequency_J[None, None]
 
 
-def rotate_halves(x_BTHW: jax.Array, angle_TJ: jax.Array) -> jax.Array:
+def rotate_halves(x_RTHW: jax.Array, angle_RTJ: jax.Array) -> jax.Array:
     """LLaMA's rotation: number j of a head rotates with number j + W / 2."""
-    return jnp.concatenate(_turned(*jnp.split(x_BTHW, 2, axis=-1), angle_TJ), axis=-1)
+    return jnp.concatenate(_turned(*jnp.split(x_RTHW, 2, axis=-1), angle_RTJ), axis=-1)
 
 
-def rotate_pairs(x_BTHW: jax.Array, angle_TJ: jax.Array) -> jax.Array:
+def rotate_pairs(x_RTHW: jax.Array, angle_RTJ: jax.Array) -> jax.Array:
     """GPT-J's rotation: neighbours 2j and 2j + 1 rotate together; the numbers from the 2J-th on stay as they are."""
-    turning, rest = jnp.split(x_BTHW, [2 * angle_TJ.shape[-1]], axis=-1)
-    turned = jnp.stack(_turned(turning[..., ::2], turning[..., 1::2], angle_TJ), axis=-1)
+    turning, rest = jnp.split(x_RTHW, [2 * angle_RTJ.shape[-1]], axis=-1)
+    turned = jnp.stack(_turned(turning[..., ::2], turning[..., 1::2], angle_RTJ), axis=-1)
     return jnp.concatenate([turned.reshape(turning.shape), rest], axis=-1)
 
 
-def _turned(a_BTHJ: jax.Array, b_BTHJ: jax.Array, angle_TJ: jax.Array) -> tuple[jax.Array, jax.Array]:
-    cos_1T1J, sin_1T1J = jnp.cos(angle_TJ)[None, :, None], jnp.sin(angle_TJ)[None, :, None]
-    return a_BTHJ * cos_1T1J - b_BTHJ * sin_1T1J, b_BTHJ * cos_1T1J + a_BTHJ * sin_1T1J
+def _turned(a_RTHJ: jax.Array, b_RTHJ: jax.Array, angle_RTJ: jax.Array) -> tuple[jax.Array, jax.Array]:
+    cos_RT1J, sin_RT1J = jnp.cos(angle_RTJ)[:, :, None], jnp.sin(angle_RTJ)[:, :, None]
+    return a_RTHJ * cos_RT1J - b_RTHJ * sin_RT1J, b_RTHJ * cos_RT1J + a_RTHJ * sin_RT1J

@@ -53,11 +53,12 @@ def test_rotations_are_products_with_complex_numbers(rng):
     angle_TJ = np.arange(5)[:, None] * rotary.inverse_frequencies(8, 100.0)
     turn_T1J = np.exp(1j * angle_TJ)[:, None]
 
-    halves_BTHW = rotary.rotate_halves(x_BTHW[..., :8], rotary.angles(5, rotary.inverse_frequencies(8, 100.0)))
+    angle_1TJ = rotary.angles(np.arange(5)[None], rotary.inverse_frequencies(8, 100.0))
+    halves_BTHW = rotary.rotate_halves(x_BTHW[..., :8], angle_1TJ)
     turned_BTHJ = (x_BTHW[..., :4] + 1j * x_BTHW[..., 4:8]) * turn_T1J
     np.testing.assert_allclose(halves_BTHW, np.concatenate([turned_BTHJ.real, turned_BTHJ.imag], -1), atol=1e-6)
 
-    pairs_BTHW = rotary.rotate_pairs(x_BTHW, rotary.angles(5, rotary.inverse_frequencies(8, 100.0)))
+    pairs_BTHW = rotary.rotate_pairs(x_BTHW, angle_1TJ)
     turned_BTHJ = (x_BTHW[..., 0:8:2] + 1j * x_BTHW[..., 1:8:2]) * turn_T1J
     np.testing.assert_allclose(pairs_BTHW[..., 0:8:2], turned_BTHJ.real, atol=1e-6)
     np.testing.assert_allclose(pairs_BTHW[..., 1:8:2], turned_BTHJ.imag, atol=1e-6)
