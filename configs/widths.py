@@ -15,8 +15,8 @@ be `{KEY: [VALUE, ...]}`. Several axes give their product:
                         {'train.learning_rate': [1e-4, 3e-4]})"
 
 The same command resumes. Several machines that share the directory may run it: each machine takes the points that no
-other holds (tried with processes of one machine only). A point that fails, for example because it diverges, is named at
-the end; the other points are run.
+other holds (tried with the tasks of a Slurm array on one node). A point that fails, for example because it diverges, is
+named at the end; the other points are run.
 
 `configs/widths.py:quick` is the form for a CPU: the quick regime of `configs/synthetic.py` at three small widths. It
 was last measured at commit f52c208, when the quick data did not have table 2's proportions yet: 8 minutes and 40

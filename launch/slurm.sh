@@ -21,6 +21,7 @@ done
 shift
 command -v sbatch >/dev/null || fail "there is no sbatch here; submit on a login node of a Slurm cluster."
 environment "$machine" # for gpu too, though the login node may have none
+mkdir -p runs # Slurm makes no directory for its logs
 # SIGTERM comes 5 minutes before the time limit too: a job longer than it goes on in its next turn.
 exec sbatch --job-name=clusterlm_jax --requeue --signal=TERM@300 --open-mode=append --chdir="$PWD" \
-    ${options[@]+"${options[@]}"} launch/slurm_task.sh "$machine" "$@"
+    --output=runs/slurm-%j.out ${options[@]+"${options[@]}"} launch/slurm_task.sh "$machine" "$@"

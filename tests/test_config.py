@@ -57,6 +57,14 @@ def another(key: str, default: Any) -> Any:
     return default + 1 if isinstance(default, int) else default / 2
 
 
+@pytest.mark.parametrize(("name", "key"), [("states", "states"), ("probing", "checkpoint"), ("causal", "run")])
+def test_a_url_is_no_path(name, key):
+    settings = experiments.part(name, "settings").SETTINGS
+    with pytest.raises(UserError, match=f"config.{key} is 's3://bucket/x'; it must be on a disk of this machine"):
+        settings(**{key: "s3://bucket/x"})
+    assert getattr(settings(**{key: "bucket/x"}), key) == "bucket/x"
+
+
 def grid_of(*axes: Any, **sections: dict) -> dict[str, Settings]:
     """The points of a grid over the default configuration."""
     raw = config.default("emergence")

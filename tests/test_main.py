@@ -64,6 +64,7 @@ def told_by(capsys, *flags: str) -> str:
     [
         (["--config.model.hiden_dim=32"], ["no --config.model.hiden_dim", "did you mean model.hidden_dim?"]),
         (["--config.modle.hidden_dim=32"], ["did you mean model.hidden_dim?"]),
+        (["--workdir=gs://bucket/run"], ["--workdir is 'gs://bucket/run'; it must be on a disk of this machine"]),
         (["--confg=x"], ["confg"]),
         (["--config.model.hidden_dim=wide"], ["model.hidden_dim is 'wide'; it must be a whole number."]),
         (["--config.model.dropout=much"], ["model.dropout is 'much'; it must be a number."]),

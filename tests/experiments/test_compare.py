@@ -72,6 +72,13 @@ def test_a_directory_that_is_no_run_is_told(
     assert not (root / "out").exists()
 
 
+def test_a_url_is_no_directory(root: Path, capsys: pytest.CaptureFixture) -> None:
+    assert "DIR is 's3://bucket/run'; it must be on a disk" in refused(
+        capsys, "s3://bucket/run", f"--into={root / 'out'}"
+    )
+    assert "--into is 'gs://b/out'; it must be on a disk" in refused(capsys, root / "wide", "--into=gs://b/out")
+
+
 @pytest.mark.parametrize("into", NAMES)
 def test_the_page_of_a_run_is_never_overwritten(root: Path, capsys: pytest.CaptureFixture, into: str) -> None:
     """Neither of one that is compared nor of another."""
