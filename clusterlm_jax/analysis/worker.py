@@ -48,7 +48,7 @@ def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path | Non
         backend = pkgutil.resolve_name(BACKENDS[spec.backend])(spec, embeddings)
         [(_, rows)] = backend.score([cell], HiddenStore(hidden))
         return rows
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk
         return str(error)
     except Exception:  # the evaluator reports it; it cannot see this process's errors otherwise
         return traceback.format_exc()
