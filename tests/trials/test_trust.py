@@ -98,3 +98,10 @@ def test_a_file_that_is_named_as_an_archive_and_is_none(tmp_path, kind):
             written.write(b"a,b\n1,2\n")
     with pytest.raises(UserError, match=r"states\.npz cannot be read as \.npz"):
         file.read(path)
+
+
+@pytest.mark.parametrize("layers", [np.array("a"), np.array([["a", "b"]]), np.array(3.5)])
+def test_names_of_layers_that_are_no_list(tmp_path, layers):
+    np.savez(tmp_path / "states.npz", hidden=np.zeros((3, 4, 2)), task=np.arange(4), layers=layers)
+    with pytest.raises(UserError, match=r"names \d layers, but has the states of 3"):
+        file.read(tmp_path / "states.npz")
