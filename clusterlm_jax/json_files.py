@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from clusterlm_jax.records import UserError
 
-# What the files of a work directory hold at least. A type is of a value that must be there; an object may be missing,
-# and "*" is any name of one.
+# What the files of a work directory hold at least. A type is of a value that must be there, `int | None` of one that
+# may be missing, as objects may; "*" is any name of an object.
 RUN = {
     "dataset": {},
     "model": {},
-    "phases": {"*": {"training": {"*": {}}, "best": {"*": {"epoch": int}}}},
+    "phases": {"*": {"training": {"*": {}}, "best": {"*": {"epoch": int}}, "trained": int | None}},
 }
 CONFIG = {section: {} for section in ("data", "model", "train", "eval", "report", "switch")}
 OBJECTS = {"run.json": RUN, "config.json": CONFIG, "env.json": {}}
@@ -83,8 +85,13 @@ def _check_form(path: Path, found: Any, form: Mapping[str, Any], where: str) -> 
     if not isinstance(found, dict):
         raise UserError(f"{path} is damaged ({where} is a {type(found).__name__}, not an object).")
     for name, kind in form.items():
-        if not isinstance(kind, type):
+        if isinstance(kind, Mapping):
             for each in found if name == "*" else found.keys() & {name}:
                 _check_form(path, found[each], kind, each)
-        elif not isinstance(found.get(name), (int, float) if kind is float else kind):
+        elif not _is(found.get(name), kind):
             raise UserError(f"{path} is damaged ({where}: {name} is {found.get(name)!r}).")
+
+
+def _is(value: Any, kind: type | UnionType) -> bool:
+    """Whether a value is of a kind; a float is any finite number, as Python's JSON reads NaN and Infinity too."""
+    return isinstance(value, int | float) and math.isfinite(value) if kind is float else isinstance(value, kind)

@@ -261,12 +261,17 @@ class HiddenReader(Protocol):
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write(temporary_path)`, then renames the file.
 
-    Renaming is atomic, so a reader finds the old file, the new file or none, but never half a file.
+    Renaming is atomic, so a reader finds the old file, the new file or none, but never half a file. What fails, as on a
+    full disk, leaves nothing behind.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.parent.mkdir(parents=True, exist_ok=True)
-    write(temporary)
-    temporary.replace(path)
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def subset(columns: Mapping[str, np.ndarray], index: np.ndarray | Iterable[int]) -> dict[str, np.ndarray]:

@@ -52,6 +52,21 @@ def test_a_metric_is_a_number_or_nothing(tmp_path: Path) -> None:
     refused(path, json.dumps(ROW | {"loss": "low"}).encode() + b"\n", "line 1: loss is no number")
 
 
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "1e999"])
+def test_a_time_is_finite(tmp_path: Path, seconds: str) -> None:
+    """Python's JSON reads these as numbers, and a page could not round them."""
+    refused(tmp_path / "timings.jsonl", f'{{"stage": "train", "seconds": {seconds}}}\n'.encode(), "line 1: seconds is")
+
+
+@pytest.mark.parametrize("trained", ["two", 1.5, [2]])
+def test_how_far_a_phase_was_trained_is_a_whole_number_if_it_is_there(tmp_path: Path, trained: object) -> None:
+    phase = {"best": {"0": {"epoch": 1}}}
+    (tmp_path / "run.json").write_text(json.dumps({"phases": {"main": phase}}))  # of an earlier version
+    assert read_json(tmp_path / "run.json")["phases"]["main"] == phase
+    facts = {"phases": {"main": phase | {"trained": trained}}}
+    refused(tmp_path / "run.json", json.dumps(facts).encode(), "main: trained is")
+
+
 def parts(tree: dict, at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return (
         [

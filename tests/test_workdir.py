@@ -11,7 +11,7 @@ from clusterlm_jax import config as configuration
 from clusterlm_jax import experiments
 from clusterlm_jax import workdir as module
 from clusterlm_jax.json_files import append_jsonl
-from clusterlm_jax.records import UserError
+from clusterlm_jax.records import UserError, write_atomically
 from clusterlm_jax.workdir import FORMER, LATER, Busy, WorkDir, size
 
 
@@ -239,3 +239,17 @@ def test_rows_beyond_the_last_epoch_written_down_are_fine(workdir: WorkDir) -> N
         append_jsonl(workdir.metrics, {"run": "main", "seed": 0, "epoch": epoch, "step": epoch})
     workdir.metrics.write_bytes(workdir.metrics.read_bytes()[:-9])
     assert [row["epoch"] for row in workdir.metrics_rows()] == [0]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(workdir: WorkDir) -> None:
+    """As on a full disk, in the middle of it."""
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    workdir.write_json("run.json", {})
+    before = contents(workdir.root)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(workdir.root / "run.json", fail)
+    assert contents(workdir.root) == before

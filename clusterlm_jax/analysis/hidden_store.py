@@ -8,14 +8,13 @@ The file of a layer is numpy's, with a CRC-32 of four bytes after the array, whi
 from __future__ import annotations
 
 import shutil
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from clusterlm_jax.array_files import read_arrays
+from clusterlm_jax.array_files import checksum, read_arrays
 from clusterlm_jax.records import HiddenStates, UserError
 
 T = TypeVar("T")
@@ -118,7 +117,7 @@ class HiddenStore:
             for layer, hidden_ND in zip(states.layers, states.hidden_LND, strict=True):
                 with (temporary / f"{layer}.npy").open("wb") as file:
                     np.save(file, hidden_ND)
-                    file.write(_checksum(hidden_ND))
+                    file.write(_crc_of(hidden_ND))
             np.savez(temporary / "labels.npz", **states.labels)
             shutil.rmtree(place, ignore_errors=True)
             temporary.rename(place)
@@ -142,11 +141,10 @@ def _checked(path: Path) -> np.ndarray:
             hidden_ND = np.load(file, allow_pickle=False)
         except Exception as error:  # a damaged header makes numpy raise exceptions of many classes
             raise ValueError(" ".join(str(error).split())) from error
-        if file.read() not in (b"", _checksum(hidden_ND)):
+        if file.read() not in (b"", _crc_of(hidden_ND)):
             raise ValueError("its numbers are not those that were saved")
     return hidden_ND
 
 
-def _checksum(hidden_ND: np.ndarray) -> bytes:
-    described = f"{hidden_ND.dtype.str} {hidden_ND.shape}".encode()
-    return zlib.crc32(np.ascontiguousarray(hidden_ND), zlib.crc32(described)).to_bytes(4, "big")
+def _crc_of(hidden_ND: np.ndarray) -> bytes:
+    return checksum([hidden_ND]).to_bytes(4, "big")

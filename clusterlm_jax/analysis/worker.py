@@ -47,7 +47,7 @@ def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path | Non
     try:
         [(_, rows)] = Scorer(spec, embeddings).score([cell], HiddenStore(hidden))
         return rows
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk
         return str(error)
     except Exception:  # the evaluator reports it; it cannot see this process's errors otherwise
         return traceback.format_exc()

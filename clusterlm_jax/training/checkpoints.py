@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
+from clusterlm_jax.array_files import checksum
 from clusterlm_jax.records import UserError
 from clusterlm_jax.training.state import TrainState
 
@@ -38,7 +41,7 @@ class Checkpoints:
 
     orbax writes a checkpoint to a temporary directory and renames it when it is complete, so a checkpoint that exists
     is complete. orbax also writes in the background: use this as a context manager, which waits for it at the end.
-    It restores other numbers from a file with flipped bits without a word, so each checkpoint carries a sum of its own.
+    It restores other numbers from a file with flipped bits without a word, so each checkpoint has a checksum of ours.
 
     With `read_only` nothing is made or cleaned up in the directory, which may be another process's.
     """
@@ -63,17 +66,15 @@ class Checkpoints:
 
     def save_best(self, seed: int, epoch: int, params: Any) -> None:
         """Saves the parameters of one seed."""
-        progress = {"sum": sum_of(params)}
-        self._save(self._best[seed], epoch, params=ocp.args.StandardSave(params), progress=ocp.args.JsonSave(progress))
+        self._save(self._best[seed], epoch, {}, params=params)
 
     def save_last(self, epoch: int, state: TrainState, best: Mapping[int, Best]) -> None:
         """Saves the states of all seeds, and the best epoch of each so far, in the background.
 
         The arrays are copied from the device before this returns: the next step may overwrite them there.
         """
-        best_of = {str(seed): dataclasses.asdict(entry) for seed, entry in best.items()}
-        progress = {"epoch": epoch, "best": best_of, "sum": sum_of(state)}
-        self._save(self._last, epoch, state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
+        progress = {"epoch": epoch, "best": {str(seed): dataclasses.asdict(entry) for seed, entry in best.items()}}
+        self._save(self._last, epoch, progress, state=state)
 
     def restore_last(self, template: TrainState) -> tuple[int, TrainState, dict[int, Best]] | None:
         """The newest states that can be read, their epoch, and the best epoch of each seed until then; None if nothing
@@ -89,7 +90,7 @@ class Checkpoints:
         damage = []
         for epoch in epochs:
             try:
-                state, progress = self._restore(self._last, "last", epoch, "state", template)
+                state, best = self._restore(self._last, "last", epoch, "state", template)
                 break
             except UserError as error:
                 damage.append(error)
@@ -99,7 +100,6 @@ class Checkpoints:
             print(f"clusterlm_jax: {error}; it is deleted, and epoch {epoch} is the last one now.", file=sys.stderr)
             self._last.delete(damaged)
         lost = self._forget_later_best(epoch)
-        best = {int(seed): Best(**entry) for seed, entry in progress["best"].items()}
         return epoch, state, {seed: entry for seed, entry in best.items() if seed not in lost}
 
     def restore_best(self, seed: int, template: Any) -> tuple[int, Any]:
@@ -120,13 +120,17 @@ class Checkpoints:
         """Waits until all checkpoints are written."""
         self._guard(lambda: [manager.close() for manager in (self._last, *self._best.values())])
 
-    def _save(self, manager: ocp.CheckpointManager, epoch: int, **items: Any) -> None:
-        self._guard(lambda: manager.save(epoch, args=ocp.args.Composite(**items), force=True))
+    def _save(self, manager: ocp.CheckpointManager, epoch: int, progress: dict[str, Any], **item: Any) -> None:
+        """Saves a tree under the name of the item, and beside it the progress and the sum of both."""
+        ((name, tree),) = item.items()
+        noted = ocp.args.JsonSave(progress | {"sum": sum_of(tree, progress)})
+        arguments = ocp.args.Composite(**{name: ocp.args.StandardSave(tree)}, progress=noted)
+        self._guard(lambda: manager.save(epoch, args=arguments, force=True))
 
     def _restore(
         self, manager: ocp.CheckpointManager, name: str, epoch: int, item: str, template: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """An item of a checkpoint, and what was noted beside it; nothing where an earlier version noted nothing."""
+    ) -> tuple[Any, dict[int, Best]]:
+        """An item of a checkpoint, and the best epochs noted beside it. Earlier versions noted no sum."""
         path = self._directory / name / str(epoch)
         arguments = {item: ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, template))}
         if (path / "progress").is_dir():
@@ -134,9 +138,10 @@ class Checkpoints:
         try:
             restored = manager.restore(epoch, args=ocp.args.Composite(**arguments))
             progress = restored.get("progress") or {}
-            if progress.get("sum") not in (None, sum_of(restored[item])):
+            saved, read = progress.pop("sum", None), sum_of(restored[item], progress)
+            if None not in (saved, read) and saved != read:
                 raise ValueError("its numbers are not those that were saved")
-            return restored[item], progress
+            return restored[item], {int(s): Best(**entry) for s, entry in progress.get("best", {}).items()}
         except Exception as error:  # a damaged file makes orbax and tensorstore raise exceptions of many classes
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise UserError(f"The checkpoint {path} cannot be read ({reason})") from error
@@ -160,16 +165,12 @@ class Checkpoints:
             raise UserError(f"A checkpoint could not be written to {self._directory}: {error}") from error
 
 
-@jax.jit
-def _sum_of(leaves: list[jax.Array]) -> jax.Array:
-    words = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
-    raw = (jax.lax.bitcast_convert_type(leaf, words[leaf.dtype.itemsize]) for leaf in leaves)
-    return sum((jnp.sum(leaf, dtype=jnp.uint32) for leaf in raw), jnp.uint32(0))
+def sum_of(tree: Any, progress: Mapping[str, Any]) -> int | None:
+    """A checksum of a tree's arrays and of the progress; None where no process of several holds the arrays whole.
 
-
-def sum_of(tree: Any) -> int:
-    """The sum of all words of a tree's arrays, modulo 2**32: a changed bit changes it.
-
-    It is taken on the devices, however the arrays are cut over them, and costs a pass over the memory.
+    It is taken on the host: on the device it would wait for the next epoch, which is computed meanwhile.
     """
-    return int(_sum_of(jax.tree.leaves(tree)))
+    leaves = jax.tree.leaves(tree)
+    if not all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves if isinstance(leaf, jax.Array)):
+        return None
+    return checksum(map(np.asarray, leaves), zlib.crc32(json.dumps(progress, sort_keys=True).encode()))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterlm_jax.analysis import worker as worker_module
 from clusterlm_jax.analysis.evaluator import PACKAGE_ROOT, Worker, WorkerDied
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.scoring.scorer import Scorer
@@ -20,6 +21,15 @@ from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import JOBS, Cell
 
 PATIENCE_SECONDS = 60
+
+
+def test_what_cannot_be_written_is_told_in_a_sentence(place: Path, spec: AnalysisSpec, tmp_path: Path) -> None:
+    """As on a full disk. Breaks if the evaluator is given a traceback."""
+    (tmp_path / "embeddings").write_text("in the way")
+    cell = Cell("main", 0, 0, 0, "validation", "1", "tsne")
+    answer = worker_module._answer(cell, spec, place / "hidden", tmp_path / "embeddings")
+    assert "embeddings" in answer
+    assert "Traceback" not in answer and "\n" not in answer
 
 
 def run_worker(program: str, messages: Sequence[tuple]) -> subprocess.CompletedProcess[bytes]:

@@ -52,6 +52,13 @@ def test_a_sentencepiece_model_is_read_without_the_converted_fast_tokenizer(tmp_
         assert ids.tolist() == [own.bos_id(), *own.encode(text)]
 
 
+def test_a_setting_that_is_met_only_when_it_is_used(directory):
+    path = directory / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": "long"}))
+    with pytest.raises(UserError, match=r"The tokenizer in .* cannot be used \(.+\)\.$"):
+        Tokenizer(directory, True, 100, 100)(TEXTS)
+
+
 def test_no_beginning_of_sequence(tmp_path):
     tiny_tokenizer.save(tmp_path, TEXTS, bos=None)
     with pytest.raises(UserError, match="has no beginning-of-sequence token"):
