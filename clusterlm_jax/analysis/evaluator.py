@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import joblib
-
 from clusterlm_jax import preemption
 from clusterlm_jax.analysis.cells import splits_of
 from clusterlm_jax.analysis.hidden_store import HiddenStore
@@ -164,6 +162,8 @@ class Evaluator:
         self._threads, self._workers = [], []
 
     def _start(self) -> None:
+        import joblib  # only to count cores, as far as this process may use them
+
         count = self._spec.workers or joblib.cpu_count()
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
         for thread in self._threads:
