@@ -1,7 +1,7 @@
 """Trains a small LLaMA on the 16 natural tasks, to try the causal tests without a real model.
 
     .venv/bin/python -m benchmarks.trained_llama DIRECTORY [WIDTH] [BLOCKS] [STEPS]
-    .venv/bin/python -m clusterlm_jax.main --config=configs/causal.py:pretrained --config.checkpoint=DIRECTORY --workdir=DIR
+    .venv/bin/python -m clusterlm_jax.main --config=configs/causal.py:pretrained --config.checkpoint=DIRECTORY
 
 It learns to answer every word of `data/natural/shared_inputs.json` in all wordings but those that the second command
 holds out (with its default `config.data` and seed 0). The accuracy on these is printed.
@@ -70,9 +70,8 @@ def write(directory: Path, width: int, blocks: int, steps: int) -> None:
 
 def train(model: nn.Module, instances: Instances, index: np.ndarray, steps: int) -> dict:
     """Parameters that answer these instances: Adam, a cosine rate, cross-entropy of the answer's first token."""
-    scaled = jax.tree.map(
-        lambda leaf: leaf * (GAIN if leaf.ndim == 2 else 1), loading.untrained(model, 0, jax.devices())
-    )
+    drawn = loading.untrained(model, 0, jax.devices())
+    params = jax.tree.map(lambda leaf: leaf * (GAIN if leaf.ndim == 2 else 1), drawn)
     optimiser = optax.adamw(optax.warmup_cosine_decay_schedule(0, LEARNING_RATE, 50, steps), weight_decay=WEIGHT_DECAY)
     batches, _ = reading_batches(instances, index, ROWS)
 
@@ -87,7 +86,7 @@ def train(model: nn.Module, instances: Instances, index: np.ndarray, steps: int)
         updates, state = optimiser.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, loss
 
-    params, state, rng = scaled, optimiser.init(scaled), np.random.default_rng(0)
+    state, rng = optimiser.init(params), np.random.default_rng(0)
     with tqdm(total=steps, unit="step", desc="train", dynamic_ncols=True) as bar:
         while bar.n < steps:
             for number in rng.permutation(len(batches.row_N))[: steps - bar.n]:

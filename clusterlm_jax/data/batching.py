@@ -187,7 +187,7 @@ def reading_batches(
     Args:
       rows: of a batch, at most.
       shared: whether instances of one instruction share its symbols, `MOST_SHARED` at most.
-      tokens: of a batch at most, padding included; None for any number.
+      tokens: of a batch at most, padding included, in rows of one length; None for `rows` rows whatever is in them.
 
     Returns:
       Batches of one shape, stacked [step, ...], and instance_SN: the place in `index` of each of their instances
@@ -200,11 +200,13 @@ def reading_batches(
     first_G = np.flatnonzero(place_N % MOST_SHARED == 0)
     size_G = np.diff(first_G, append=len(index))
     columns = row_length(int((dataset.length_N[index[order_N[first_G]]] - 2 + size_G).max()))
-    if tokens is not None:
-        rows = max(1, min(rows, tokens // columns))
     # All instances are packed as one long step first, which is then cut into steps of `rows` rows.
     whole = lay_out(dataset, index[order_N][None], size_G[None], columns)
-    steps = -(-whole.tokens_RT.shape[1] // rows)
+    needed = whole.tokens_RT.shape[1]
+    if tokens is not None:  # as many steps as that takes, and no more rows in each than these need
+        steps = -(-needed // max(1, min(rows, tokens // columns)))
+        rows = -(-needed // steps)
+    steps = -(-needed // rows)
 
     def cut(array_RT: np.ndarray) -> np.ndarray:
         """[1, rows of the long step, column] -> [step, row, column], with empty rows at the end."""

@@ -22,6 +22,7 @@ from clusterlm_jax.models.sites import HIDDEN, Patch, stacked
 from clusterlm_jax.records import Batch, Instances, layer_names
 
 ROWS = 64  # of a batch at most, as for reading
+TOKENS = 8192  # of a batch at most, padding included
 
 
 class Trials(NamedTuple):
@@ -47,11 +48,11 @@ def patched_step(model: nn.Module, params: Any, batch: Batch, patch: Patch) -> j
         return model.apply({"params": params}, batch, patch, method="at_inputs").argmax(-1)
 
 
-def answers(model: nn.Module, params: Any, dataset: Instances, trials: Trials, tokens: int | None = None) -> np.ndarray:
+def answers(model: nn.Module, params: Any, dataset: Instances, trials: Trials, tokens: int = TOKENS) -> np.ndarray:
     """The token that the model answers in each trial, int [M].
 
     Args:
-      tokens: of a batch at most, padding included; None for `ROWS` rows of any length.
+      tokens: of a batch at most, padding included.
     """
     program, token_M = _patched_program(model), np.empty(len(trials.instance_M), np.int32)
     of_input = trials.symbols_M is None
@@ -70,7 +71,7 @@ def answers(model: nn.Module, params: Any, dataset: Instances, trials: Trials, t
 
 
 def input_states(
-    model: nn.Module, params: Any, dataset: Instances, instance_M: np.ndarray, tokens: int | None = None
+    model: nn.Module, params: Any, dataset: Instances, instance_M: np.ndarray, tokens: int = TOKENS
 ) -> np.ndarray:
     """States of the input tokens, float32 [L, M, D]."""
     layers, width = len(layer_names(model.spec.layers)), model.spec.hidden_dim
@@ -87,7 +88,7 @@ def symbol_states(
     dataset: Instances,
     instance_M: np.ndarray,
     symbols: int,
-    tokens: int | None = None,
+    tokens: int = TOKENS,
 ) -> np.ndarray:
     """States of the last symbols of instructions, float32 [L, M, P, D], the last symbol first.
 
@@ -121,7 +122,7 @@ def _reading_program(model: nn.Module) -> Callable[..., jax.Array]:
 
 
 def _batches(
-    dataset: Instances, instance_M: np.ndarray, shared: bool, tokens: int | None
+    dataset: Instances, instance_M: np.ndarray, shared: bool, tokens: int
 ) -> Iterator[tuple[Batch, np.ndarray]]:
     """One batch after the other, and the trial in each of its slots."""
     batches, trial_SN = reading_batches(dataset, instance_M, ROWS, shared, tokens)

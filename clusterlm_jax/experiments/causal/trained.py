@@ -47,7 +47,7 @@ class Trained:
     Attributes:
       model: any that `training.patching` takes.
       seed: of the run; of a pretrained model, of what is drawn.
-      tokens: of a batch at most; None where the model is small.
+      tokens: of a batch at most.
       tasks: the names of the tasks, in order; empty where they have none.
     """
 
@@ -55,7 +55,7 @@ class Trained:
     params: Any
     dataset: Instances
     seed: int
-    tokens: int | None = None
+    tokens: int = patching.TOKENS
     tasks: tuple[str, ...] = ()
 
     @functools.cached_property

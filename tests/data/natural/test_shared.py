@@ -52,12 +52,12 @@ def test_hendels_files_are_searched_for_words_in_common(tmp_path):
     pairs["en_es"].pop("dog"), pairs["en_it"].pop("red")
     for stem, file in FILE_OF.items():
         (tmp_path / file).write_text(json.dumps(pairs[stem]))
-    with pytest.raises(UserError, match="No two tasks in .* have an input in common"):
+    with pytest.raises(UserError, match=r"No two tasks in .* have an input in common"):
         compose(dataclasses.replace(SMALL, mappings_dir=str(tmp_path)), 0)
 
 
 def test_too_few_wordings_are_refused():
-    with pytest.raises(UserError, match="wordings_per_task is 56, but .* has only 55"):
+    with pytest.raises(UserError, match=r"wordings_per_task is 56, but .* has only 55"):
         compose(SharedSpec(wordings_per_task=56), 0)
 
 
