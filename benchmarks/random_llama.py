@@ -51,16 +51,21 @@ def write(directory: Path, width: int, blocks: int) -> None:
         num_hidden_layers=blocks,
         num_attention_heads=width // HEAD,
     ).save_pretrained(directory)
-    tokenizer = ByteLevelBPETokenizer()
-    texts = compose(NaturalSpec(), seed=0).texts
-    tokenizer.train_from_iterator(texts, VOCABULARY, special_tokens=[BOS], show_progress=False)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, bos_token=BOS).save_pretrained(directory)
-    params = pretrained.untrained(pretrained.describe(directory, "bfloat16"), 0, jax.local_devices())
-    save_file(dict(_as_pytorch_names(params)), directory / "model.safetensors")
+    write_tokenizer(directory, compose(NaturalSpec(), seed=0).texts)
+    params = pretrained.untrained(pretrained.describe(directory, "bfloat16", head=True), 0, jax.local_devices())
+    save_file(dict(as_pytorch_names(params)), directory / "model.safetensors")
     print(f"A random LLaMA is in {directory}")
 
 
-def _as_pytorch_names(params: dict) -> Iterator[tuple[str, np.ndarray]]:
+def write_tokenizer(directory: Path, texts: Sequence[str]) -> int:
+    """Writes a tokenizer trained on the texts, of `VOCABULARY` tokens at most; returns how many it has."""
+    tokenizer = ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(texts, VOCABULARY, special_tokens=[BOS], show_progress=False)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, bos_token=BOS).save_pretrained(directory)
+    return tokenizer.get_vocab_size()
+
+
+def as_pytorch_names(params: dict) -> Iterator[tuple[str, np.ndarray]]:
     for path, leaf in flatten_dict(params, sep=".").items():
         parents, _, kind = path.rpartition(".")
         values = np.asarray(leaf)

@@ -100,26 +100,21 @@ class Vocabulary:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Instances `[instruction symbols..., input, output]` in columns, with identities that the model never sees.
+class Instances:
+    """Sequences `[instruction symbols..., input, output]` in columns, with identities that the model never sees.
 
     Attributes:
-      vocabulary: the layout of the token ids.
       tokens_NT: int32 [instance, longest], right-padded with `PADDING`.
       length_N: int32, number of symbols of an instance, including input and output.
-      labels: int32 columns by name: `task`, `distribution`, `mapping`, `instruction`, `input` and `output`
-        (token ids), and `original`: of a hard example, the task its instruction was made from; else -1. With source
-        and target tasks (F.1) also `target`: of a source task, its target task; else -1.
-      splits: instance indices by name: `training`, `training_subset` (part of `training`), `validation`.
-      expressions: the regular expression of each distribution.
+      labels: int32 columns by name: `task`, `distribution`, `mapping`, `instruction`, `input`, and `output` (the
+        token). Instances of one `instruction` have the same symbols before the input.
+      splits: instance indices by name: at least `training` and `validation`.
     """
 
-    vocabulary: Vocabulary
     tokens_NT: np.ndarray
     length_N: np.ndarray
     labels: Mapping[str, np.ndarray]
     splits: Mapping[str, np.ndarray]
-    expressions: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.length_N)
@@ -127,6 +122,23 @@ class Dataset:
     def columns(self, index: np.ndarray) -> dict[str, np.ndarray]:
         """Labels of the instances `index`, and `position`: the place of the input token in its sequence."""
         return subset({**self.labels, "position": (self.length_N - 2).astype(np.int32)}, index)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset(Instances):
+    """Synthetic instances.
+
+    Attributes:
+      labels: those of `Instances`, where `input` is a token too, and `original`: of a hard example, the task its
+        instruction was made from; else -1. With source and target tasks (F.1) also `target`: of a source task, its
+        target task; else -1.
+      splits: also `training_subset`, which is part of `training`.
+      vocabulary: the layout of the token ids.
+      expressions: the regular expression of each distribution.
+    """
+
+    vocabulary: Vocabulary
+    expressions: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)

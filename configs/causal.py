@@ -18,7 +18,13 @@ from clusterlm_jax import config as configuration
 
 
 def get_config(argument: str = "") -> configuration.config_dict.ConfigDict:
-    forms = configuration.forms(argument, allowed=("quick",))
+    forms = configuration.forms(argument, allowed=("quick", "pretrained"))
     config = configuration.default("causal")
-    config.run = "runs/quick" if "quick" in forms else "runs/synthetic"
+    if "pretrained" not in forms:
+        config.run = "runs/quick" if "quick" in forms else "runs/synthetic"
+    elif "quick" in forms:
+        config.data.wordings_per_task, config.data.held_out = 6, 2
+        config.pairs, config.draws = 300, 1
+        config.strengths, config.ranks, config.symbols = (1.0, 2.0), (1, 4, 16), (1, 4, 64)
+        config.eval.kmeans_restarts = 3
     return config

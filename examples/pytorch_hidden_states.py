@@ -5,7 +5,8 @@
 
 Without --model it is a small GPT-2 with random weights, and each word is a token. With --model=NAME it is any causal
 language model of Hugging Face, by a name or a directory. --transformer-lens reads the states from the cache of
-TransformerLens (pip install "transformer_lens<3"), which must know the model; this was **not run** here.
+TransformerLens, which must know the model's name; without --model its weights are random. This was run with its version
+2.18, in an environment of its own (pip install "transformer_lens<3" "pyarrow<22"): it needs numpy 1.
 """
 
 from __future__ import annotations
@@ -69,16 +70,24 @@ def last_states(model: torch.nn.Module, ids: list[list[int]]) -> np.ndarray:
     return torch.stack(states, dim=1).float().numpy()
 
 
-def transformer_lens_states(name: str, texts: list[str]) -> np.ndarray:
+def transformer_lens_states(name: str | None, texts: list[str]) -> np.ndarray:
     """The same from TransformerLens' cache; here the last one is before the final norm."""
-    from transformer_lens import HookedTransformer
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
 
-    model, states = HookedTransformer.from_pretrained_no_processing(name), []
-    for text in texts:
-        _, cache = model.run_with_cache(text)
+    if name:
+        model = HookedTransformer.from_pretrained_no_processing(name)
+        tokens = [model.to_tokens(text) for text in texts]
+    else:
+        words = sorted({word for text in texts for word in text.split()})
+        sizes = {"n_layers": 3, "n_heads": 4, "d_head": 8, "d_model": 32, "n_ctx": 32, "d_vocab": len(words)}
+        model = HookedTransformer(HookedTransformerConfig(**sizes, act_fn="gelu_new", seed=0))
+        tokens = [torch.tensor([[words.index(word) for word in text.split()]]) for text in texts]
+    states = []
+    for text_tokens in tokens:
+        _, cache = model.run_with_cache(text_tokens)
         stream = [cache["resid_pre", 0], *(cache["resid_post", block] for block in range(model.cfg.n_layers))]
         states.append(torch.stack([layer[0, -1] for layer in stream]))
-    return torch.stack(states, dim=1).float().cpu().numpy()
+    return torch.stack(states, dim=1).detach().float().cpu().numpy()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -89,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     texts, labels, train = prompts()
     if given.transformer_lens:
-        hidden_LND = transformer_lens_states(given.model or "gpt2", texts)
+        hidden_LND = transformer_lens_states(given.model, texts)
     else:
         hidden_LND = last_states(*(pretrained(given.model, texts) if given.model else random_gpt2(texts)))
     # Safetensors hold no strings: the numbers of the values, and their names in the metadata. np.savez takes strings.

@@ -38,7 +38,7 @@ MODEL_SIDE = {"models", "training", "extraction", "data"}
 MOST_FILES = 12
 MOST_LINES = 300
 MOST_LINES_OF_A_CONSTANT = 80
-MOST_LINES_OF_PAGES = 9700  # of report/ and experiments/, with templates: what there is must not grow unseen
+MOST_LINES_OF_PAGES = 9800  # of report/ and experiments/, with templates: what there is must not grow unseen
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

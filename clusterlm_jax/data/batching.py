@@ -15,9 +15,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clusterlm_jax.records import PADDING, Batch, Dataset, UserError
+from clusterlm_jax.records import PADDING, Batch, Dataset, Instances, UserError
 
 ROW_MULTIPLE = 8  # row lengths are multiples of this
+# Of instances that are read, so many share an instruction's symbols at most: attention costs the square of a row.
+MOST_SHARED = 256
 UNITS = ("instance", "instruction")
 
 
@@ -47,7 +49,7 @@ def first_fit(length_SG: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndar
 
 
 def lay_out(
-    dataset: Dataset, instance_SN: np.ndarray, size_SG: np.ndarray, columns: int, rows: int | None = None
+    dataset: Instances, instance_SN: np.ndarray, size_SG: np.ndarray, columns: int, rows: int | None = None
 ) -> Batch:
     """Packs the instances of each step. The instances of a group share the symbols of their instruction.
 
@@ -81,7 +83,7 @@ def lay_out(
             position[instruction] = np.arange(prefix)
             segment[instruction] = number
             weight[instruction] = size
-            tokens[inputs] = dataset.labels["input"][instances]
+            tokens[inputs] = dataset.tokens_NT[instances, prefix]
             position[inputs] = prefix
             segment[inputs] = number
             branch[inputs] = np.arange(1, size + 1)
@@ -175,27 +177,36 @@ class TrainingBatches:
         return rng.permuted(by_length.reshape(self._drawn, self.steps), axis=1).T
 
 
-def reading_batches(dataset: Dataset, index: np.ndarray, rows: int, shared: bool = True) -> tuple[Batch, np.ndarray]:
+def reading_batches(
+    dataset: Instances, index: np.ndarray, rows: int, shared: bool = True, tokens: int | None = None
+) -> tuple[Batch, np.ndarray]:
     """Batches for a pass without dropout that reads the input token of each instance in `index` once.
 
     An instance may be in `index` several times; each time it is a branch of its own.
 
     Args:
-      rows: of a batch.
-      shared: whether instances of one instruction share its symbols.
+      rows: of a batch, at most.
+      shared: whether instances of one instruction share its symbols, `MOST_SHARED` at most.
+      tokens: of a batch at most, padding included, in rows of one length; None for `rows` rows whatever is in them.
 
     Returns:
-      Batches of `rows` rows, stacked [step, ...], and instance_SN: the place in `index` of each of their instances
+      Batches of one shape, stacked [step, ...], and instance_SN: the place in `index` of each of their instances
       (-1 for an empty slot, where `row_N` is -1 as well).
     """
     group_N = dataset.labels["instruction"][index] if shared else np.arange(len(index))
     order_N = np.argsort(group_N, kind="stable")
-    size_G = np.unique(group_N, return_counts=True)[1]
-    first_G = np.cumsum(size_G) - size_G
+    sorted_N = group_N[order_N]
+    place_N = np.arange(len(index)) - np.searchsorted(sorted_N, sorted_N)  # among those of its group
+    first_G = np.flatnonzero(place_N % MOST_SHARED == 0)
+    size_G = np.diff(first_G, append=len(index))
     columns = row_length(int((dataset.length_N[index[order_N[first_G]]] - 2 + size_G).max()))
     # All instances are packed as one long step first, which is then cut into steps of `rows` rows.
     whole = lay_out(dataset, index[order_N][None], size_G[None], columns)
-    steps = -(-whole.tokens_RT.shape[1] // rows)
+    needed = whole.tokens_RT.shape[1]
+    if tokens is not None:  # as many steps as that takes, and no more rows in each than these need
+        steps = -(-needed // max(1, min(rows, tokens // columns)))
+        rows = -(-needed // steps)
+    steps = -(-needed // rows)
 
     def cut(array_RT: np.ndarray) -> np.ndarray:
         """[1, rows of the long step, column] -> [step, row, column], with empty rows at the end."""

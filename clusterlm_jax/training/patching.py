@@ -3,6 +3,8 @@
 The replacing states come from the host: another instance's state (swap), the instance's own plus a direction (move) or
 without some directions (remove). Every trial has its own layer, and trials on one instruction share its symbols, so one
 compiled program runs all layers and many trials at once. Letters of a shape: the table in `records`; M is a trial.
+
+A model is any module whose `at_inputs` gives next-token logits for a `Batch`: GPT-2, LLaMA or GPT-J with their heads.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from clusterlm_jax.data.batching import reading_batches
-from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.sites import HIDDEN, Patch, stacked
-from clusterlm_jax.records import Batch, Dataset, layer_names
+from clusterlm_jax.records import Batch, Instances, layer_names
 
-ROWS = 64  # of a batch, as for reading
+ROWS = 64  # of a batch at most, as for reading
+TOKENS = 8192  # of a batch at most, padding included
 
 
 class Trials(NamedTuple):
@@ -39,19 +42,22 @@ class Trials(NamedTuple):
     symbols_M: np.ndarray | None = None
 
 
-def patched_step(model: GPT2, params: Any, batch: Batch, patch: Patch) -> jax.Array:
+def patched_step(model: nn.Module, params: Any, batch: Batch, patch: Patch) -> jax.Array:
     """The most likely output of every instance of a batch, with a patch, int [N]."""
     with jax.default_matmul_precision("highest"):  # as states are read
-        logits_RTV = model.apply({"params": params}, batch, patch=patch)
-        return logits_RTV[batch.row_N, batch.column_N].argmax(-1)
+        return model.apply({"params": params}, batch, patch, method="at_inputs").argmax(-1)
 
 
-def answers(model: GPT2, params: Any, dataset: Dataset, trials: Trials) -> np.ndarray:
-    """The token that the model answers in each trial, int [M]."""
+def answers(model: nn.Module, params: Any, dataset: Instances, trials: Trials, tokens: int = TOKENS) -> np.ndarray:
+    """The token that the model answers in each trial, int [M].
+
+    Args:
+      tokens: of a batch at most, padding included.
+    """
     program, token_M = _patched_program(model), np.empty(len(trials.instance_M), np.int32)
     of_input = trials.symbols_M is None
     # A patched symbol would be seen by all who share it, so then nobody does.
-    for batch, slot_N in _batches(dataset, trials.instance_M, shared=of_input):
+    for batch, slot_N in _batches(dataset, trials.instance_M, of_input, tokens):
         trial_N = np.maximum(slot_N, 0)  # -1 marks an empty slot
         state_NPD = trials.states(trial_N)
         shape = state_NPD.shape[:2]
@@ -64,15 +70,34 @@ def answers(model: GPT2, params: Any, dataset: Dataset, trials: Trials) -> np.nd
     return token_M
 
 
-def symbol_states(model: GPT2, params: Any, dataset: Dataset, instance_M: np.ndarray, symbols: int) -> np.ndarray:
+def input_states(
+    model: nn.Module, params: Any, dataset: Instances, instance_M: np.ndarray, tokens: int = TOKENS
+) -> np.ndarray:
+    """States of the input tokens, float32 [L, M, D]."""
+    layers, width = len(layer_names(model.spec.layers)), model.spec.hidden_dim
+    state_LMD = np.empty((layers, len(instance_M), width), np.float32)
+    program = _reading_program(model)
+    for batch, slot_N in _batches(dataset, instance_M, True, tokens):
+        state_LMD[:, slot_N[slot_N >= 0]] = np.asarray(program(params, batch))[:, slot_N >= 0]
+    return state_LMD
+
+
+def symbol_states(
+    model: nn.Module,
+    params: Any,
+    dataset: Instances,
+    instance_M: np.ndarray,
+    symbols: int,
+    tokens: int = TOKENS,
+) -> np.ndarray:
     """States of the last symbols of instructions, float32 [L, M, P, D], the last symbol first.
 
     Where an instruction has fewer symbols, they hold arbitrary values.
     """
     layers, width = len(layer_names(model.spec.layers)), model.spec.hidden_dim
     state_LMPD = np.empty((layers, len(instance_M), symbols, width), np.float32)
-    program = _symbols_program(model)
-    for batch, slot_N in _batches(dataset, instance_M, shared=False):
+    program = _reading_program(model)
+    for batch, slot_N in _batches(dataset, instance_M, False, tokens):
         row_NP, column_NP = _places(batch, symbols, behind=True)
         found = np.asarray(program(params, batch._replace(row_N=row_NP.reshape(-1), column_N=column_NP.reshape(-1))))
         state_LMPD[:, slot_N[slot_N >= 0]] = found.reshape(layers, *row_NP.shape, width)[:, slot_N >= 0]
@@ -80,25 +105,27 @@ def symbol_states(model: GPT2, params: Any, dataset: Dataset, instance_M: np.nda
 
 
 @cache
-def _patched_program(model: GPT2) -> Callable[..., jax.Array]:
+def _patched_program(model: nn.Module) -> Callable[..., jax.Array]:
     return jax.jit(partial(patched_step, model))
 
 
 @cache
-def _symbols_program(model: GPT2) -> Callable[..., jax.Array]:
+def _reading_program(model: nn.Module) -> Callable[..., jax.Array]:
     """The states at the places of a batch: the sites sow them wherever `row_N` and `column_N` point."""
 
     def read(params: Any, batch: Batch) -> jax.Array:
         with jax.default_matmul_precision("highest"):
-            _, sown = model.apply({"params": params}, batch, mutable=[HIDDEN])
+            _, sown = model.apply({"params": params}, batch, method="at_inputs", mutable=[HIDDEN])
             return stacked(sown[HIDDEN], model.spec.layers)
 
     return jax.jit(read)
 
 
-def _batches(dataset: Dataset, instance_M: np.ndarray, shared: bool) -> Iterator[tuple[Batch, np.ndarray]]:
+def _batches(
+    dataset: Instances, instance_M: np.ndarray, shared: bool, tokens: int
+) -> Iterator[tuple[Batch, np.ndarray]]:
     """One batch after the other, and the trial in each of its slots."""
-    batches, trial_SN = reading_batches(dataset, instance_M, ROWS, shared)
+    batches, trial_SN = reading_batches(dataset, instance_M, ROWS, shared, tokens)
     for step, slot_N in enumerate(trial_SN):
         yield Batch(*(array[step] for array in batches)), slot_N
 

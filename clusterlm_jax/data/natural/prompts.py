@@ -21,6 +21,7 @@ from clusterlm_jax.data.natural.user_files import read_object
 from clusterlm_jax.records import Prompts, UserError, check_bounds, write_atomically
 
 DIRECTORY = Path(__file__).parent / "tasks"
+FILE = "prompts.jsonl"  # of a run, in its dataset's directory
 _PRESENT = ("present_simple_gerund", "present_simple_past_perfect", "present_simple_past_simple")
 FOLDERS = {  # in the order of table 10; folders and files are named as Hendel et al. name theirs
     "translation": ("fr_en", "en_fr", "es_en", "en_es", "it_en", "en_it"),
@@ -100,7 +101,7 @@ def compose(spec: NaturalSpec, seed: int) -> Prompts:
         records += [
             Record(task.category, task.task, task.wordings[index], x, y) for index in drawn for x, y in pairs.items()
         ]
-    return _prompts(records)
+    return numbered(records)
 
 
 def read_task(stem: str) -> NaturalTask:
@@ -170,7 +171,7 @@ def load(path: Path) -> Prompts:
                 f"The prompts at {path} are damaged (line {number}): delete the file and run the 'data' stage."
             ) from error
         records[record.text] = record
-    return _prompts(records.values())
+    return numbered(records.values())
 
 
 def digest(prompts: Prompts) -> str:
@@ -196,19 +197,7 @@ def statistics(prompts: Prompts) -> dict[str, Any]:
     }
 
 
-def _check_enough(spec: NaturalSpec, stem: str, task: NaturalTask) -> None:
-    ours, hendel = DIRECTORY / FILE_OF[stem], Path(spec.mappings_dir) / FILE_OF[stem]
-    for key, found, where, what in (
-        ("wordings_per_task", task.wordings, spec.wordings or ours, "wordings"),
-        ("mappings_per_task", task.pairs, hendel if spec.mappings_dir else ours, "pairs of one word to one word"),
-    ):
-        if len(found) < (needed := getattr(spec, key)):
-            raise UserError(
-                f"data.{key} is {needed}, but {where} has only {len(found)} usable {what} for {task.task} ({stem})."
-            )
-
-
-def _prompts(records: Iterable[Record]) -> Prompts:
+def numbered(records: Iterable[Record]) -> Prompts:
     """Records -> prompts. Identities are numbered in the order in which they first appear."""
     records = list(records)
     identities = {
@@ -225,6 +214,18 @@ def _prompts(records: Iterable[Record]) -> Prompts:
         number = {name: index for index, name in enumerate(names[column])}
         labels[column] = np.array([number[value] for value in values], np.int32)
     return Prompts(tuple(record.text for record in records), labels, names)
+
+
+def _check_enough(spec: NaturalSpec, stem: str, task: NaturalTask) -> None:
+    ours, hendel = DIRECTORY / FILE_OF[stem], Path(spec.mappings_dir) / FILE_OF[stem]
+    for key, found, where, what in (
+        ("wordings_per_task", task.wordings, spec.wordings or ours, "wordings"),
+        ("mappings_per_task", task.pairs, hendel if spec.mappings_dir else ours, "pairs of one word to one word"),
+    ):
+        if len(found) < (needed := getattr(spec, key)):
+            raise UserError(
+                f"data.{key} is {needed}, but {where} has only {len(found)} usable {what} for {task.task} ({stem})."
+            )
 
 
 def _lines(prompts: Prompts) -> bytes:

@@ -49,6 +49,10 @@ WORDS = {
     },
     PROBE: {TASK: "probe across distributions", CONTROL: "its control task (null)"},
 }
+NOTHING = (
+    "Nothing can be concluded: no two instances of different tasks have the same input and are both answered right, so "
+    "there is nothing to swap or to move."
+)
 OUTCOMES = {"other": "the other task's output", "own": "its own output", "else": "something else"}
 
 
@@ -112,6 +116,10 @@ class Effects:
     @property
     def blocks(self) -> tuple[str, ...]:
         return self.layers[1:-1]
+
+    def of_seed(self, seed: int) -> Mapping[str, Any]:
+        """What `run.json` says of a seed."""
+        return self.facts.get("seeds", {}).get(str(seed), {})
 
     def kinds(self, test: str) -> tuple[str, ...]:
         """What was measured of a test, in the order of its words."""

@@ -20,8 +20,10 @@ from clusterlm_jax.experiments.causal.effects import GIVEN_INPUT, OTHER_INPUTS, 
 from clusterlm_jax.experiments.causal.settings import Causal
 from clusterlm_jax.experiments.causal.trained import Trained, pairs_of
 from clusterlm_jax.records import layer_names, subset
-from clusterlm_jax.training.patching import Trials, answers, symbol_states
+from clusterlm_jax.training.patching import Trials
 
+# layers and instances -> the states to put in there, [M, D]: computed for a batch at a time
+States = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Shares = list[dict[str, float]]  # by layer: `own`, the instance's own output; `other`, that of the pair's other task
 
 
@@ -44,7 +46,7 @@ class Bench:
         self._config, self._trained = config, trained
         self._layers = layer_names(trained.model.spec.layers)
         self._read_layers = self._layers[:-2]  # after the last block nobody reads an instruction's symbols
-        self.pairs = pairs_of(trained, config.donors, self._rng("pairs"))
+        self.pairs = pairs_of(trained, config.donors, config.pairs, self._rng("pairs"))
         self._own, self._other = (subset(trained.validation, index_N) for index_N in self.pairs[:2])
         # Strengths share a direction, ranks a space, and numbers of symbols the states of all symbols.
         self._directions = functools.lru_cache(maxsize=3)(self._new_directions)
@@ -52,7 +54,9 @@ class Bench:
         self._spaces = functools.lru_cache(maxsize=None)(self._new_spaces)
 
     def measurements(self) -> Iterator[Measurement]:
-        """All of them; none is run yet."""
+        """All of them, where the model has pairs; none is run yet."""
+        if not len(self.pairs.own_N):
+            return
         yield from self._swaps()
         yield from self._moves()
         yield from self._removals()
@@ -73,7 +77,8 @@ class Bench:
 
     def _swapped(self, of: Measured) -> Shares:
         """With the state of another instance of the same input."""
-        return self._of_pairs(self._trained.validation_LND[:, self._donors(of.kind)])
+        donor_N = self._donors(of.kind)
+        return self._of_pairs(lambda layer_M, pair_M: self._trained.validation_LND[layer_M, donor_N[pair_M]])
 
     def _donors(self, kind: str) -> np.ndarray:
         return self.pairs.other_N if kind == effects.OTHER_TASK else self.pairs.alike_N
@@ -87,8 +92,13 @@ class Bench:
 
     def _moved(self, of: Measured) -> Shares:
         """With the own state plus a direction from the own task to the other one, so many times."""
-        own_LND = self._trained.validation_LND[:, self.pairs.own_N]
-        return self._of_pairs(own_LND + np.float32(of.amount) * self._directions(of.kind, of.draw))
+        direction_LND, strength = self._directions(of.kind, of.draw), np.float32(of.amount)
+
+        def moved(layer_M: np.ndarray, pair_M: np.ndarray) -> np.ndarray:
+            own_MD = self._trained.validation_LND[layer_M, self.pairs.own_N[pair_M]]
+            return own_MD + strength * direction_LND[layer_M, pair_M]
+
+        return self._of_pairs(moved)
 
     def _new_directions(self, kind: str, draw: int) -> np.ndarray:
         """From the own task to the other one, for each layer and pair, [L, N, D].
@@ -150,7 +160,7 @@ class Bench:
                 spaces = self._spaces(of.kind, layer)
             for here, centre_D, basis_DR in spaces:
                 state_ND[here] = along.without(state_ND[here], centre_D, basis_DR[:, :rank])
-        token_LN = self._answers(left_LND, np.arange(left_LND.shape[1]))
+        token_LN = self._answers(lambda layer_M, place_M: left_LND[layer_M, place_M], np.arange(left_LND.shape[1]))
         return [{"own": share} for share in (token_LN == self._trained.validation["output"]).mean(axis=1).tolist()]
 
     def _symbols(self) -> Iterator[Measurement]:
@@ -170,7 +180,7 @@ class Bench:
             lambda trial_M: state_LMPD[trial_M // pairs, place_N[trial_M % pairs], :symbols],
             np.tile(np.minimum(both_N, symbols), layers),
         )
-        return self._shares(answers(trained.model, trained.params, trained.dataset, trials).reshape(layers, pairs))
+        return self._shares(trained.answers(trials).reshape(layers, pairs))
 
     def _read_symbols(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
         """States of the last symbols of the donors' instructions, each donor once, and which donor a pair has."""
@@ -178,7 +188,7 @@ class Bench:
         donors, place_N = np.unique(self._donors(kind), return_inverse=True)
         index_N, longest = trained.dataset.splits["validation"][donors], int(trained.validation["position"].max())
         most = min(max(self._config.symbols), longest)
-        return symbol_states(trained.model, trained.params, trained.dataset, index_N, most), place_N
+        return trained.symbol_states(index_N, most), place_N
 
     def _decoded(self, of: Measured) -> Shares:
         """Accuracy of the cross-distribution probe, on the very states that are patched."""
@@ -191,16 +201,16 @@ class Bench:
             found.append({"own": scores["probe_validation"]})
         return found
 
-    def _of_pairs(self, state_LND: np.ndarray) -> Shares:
-        return self._shares(self._answers(state_LND, self.pairs.own_N))
+    def _of_pairs(self, states: States) -> Shares:
+        return self._shares(self._answers(states, self.pairs.own_N))
 
-    def _answers(self, state_LND: np.ndarray, place_N: np.ndarray) -> np.ndarray:
+    def _answers(self, states: States, place_N: np.ndarray) -> np.ndarray:
         """What is answered with these states of the input token, [layer, instance]; instances by place in the split."""
-        trained, (layers, _, width) = self._trained, state_LND.shape
-        index_N, state_MD = trained.dataset.splits["validation"][place_N], state_LND.reshape(-1, width)
-        layer_M = np.repeat(np.arange(layers), len(index_N))
-        trials = Trials(np.tile(index_N, layers), layer_M, lambda trial_M: state_MD[trial_M][:, None])
-        return answers(trained.model, trained.params, trained.dataset, trials).reshape(layers, -1)
+        trained, layers, instances = self._trained, len(self._layers), len(place_N)
+        index_M = np.tile(trained.dataset.splits["validation"][place_N], layers)
+        layer_M = np.repeat(np.arange(layers), instances)
+        trials = Trials(index_M, layer_M, lambda trial_M: states(layer_M[trial_M], trial_M % instances)[:, None])
+        return trained.answers(trials).reshape(layers, -1)
 
     def _shares(self, token_LN: np.ndarray) -> Shares:
         own_L, other_L = ((token_LN == labels["output"]).mean(axis=1).tolist() for labels in (self._own, self._other))

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from clusterlm_jax.analysis.instruments.directions import MEANS
 from clusterlm_jax.experiments.causal import effects as of
 from clusterlm_jax.experiments.causal.claims import CLAIMS
-from clusterlm_jax.experiments.causal.effects import GIVEN_INPUT, Effects, read_effects
+from clusterlm_jax.experiments.causal.effects import GIVEN_INPUT, NOTHING, Effects, read_effects
 from clusterlm_jax.experiments.causal.figures import FIGURES, draw_swap, swap_handles
-from clusterlm_jax.experiments.causal.tables import TABLES
+from clusterlm_jax.experiments.causal.tables import TABLES, table_accuracy
 from clusterlm_jax.report import comparison
 from clusterlm_jax.report.claims import judge
 from clusterlm_jax.report.comparison import Point, claims_entry, panels, read_points
@@ -24,12 +24,22 @@ from clusterlm_jax.report.training import model_words, seconds_words
 from clusterlm_jax.report.words import layer_words
 
 QUESTION = "Does it matter?"
-INTRODUCTION = (
-    "A GPT-2 learned synthetic instruction-following tasks, as in " + PAPER + ". Here its states are changed and its "
-    "answers counted, on validation instances. <em>Swap</em>: the input token gets the state of an instance with the "
-    "same input and another task. <em>Move</em>: a direction from the own task to the other one is added. "
-    "<em>Remove</em>: the directions between tasks are projected out. <em>Where it comes from</em>: the states of the "
-    "instruction's last symbols are swapped. Directions come from the training set."
+TRAINED = (
+    f"A GPT-2 learned synthetic instruction-following tasks, as in {PAPER}. Here its states are changed and its "
+    "answers counted, on validation instances."
+)
+PRETRAINED = (
+    f"A pretrained language model reads natural instructions for the 16 tasks of {PAPER}, on words that several tasks "
+    "take. Here its states are changed and its answers counted, on wordings held out (<em>validation</em>); the other "
+    "wordings are the <em>training set</em>. An answer is right if its first token is; pairs whose answers begin with "
+    "the same token are left out. A <em>symbol</em> is a token, the <em>input token</em> the prompt's last one, and "
+    "<em>distributions</em> are groups of wordings."
+)
+TESTS = (
+    " <em>Swap</em>: the input token gets the state of an instance with the same input and another task. "
+    "<em>Move</em>: a direction from the own task to the other one is added. <em>Remove</em>: the directions between "
+    "tasks are projected out. <em>Where it comes from</em>: the states of the instruction's last symbols are swapped. "
+    "Directions come from the training set."
 )
 
 
@@ -40,14 +50,15 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
       UserError: there is no such work directory, or a file in it is damaged.
     """
     effects = read_effects(workdir)
+    run, checkpoint = effects.config.get("run"), effects.config.get("checkpoint")
     page = Page(
         title=f"{QUESTION} {effects.name}",
-        question=f"{QUESTION} Causal tests on {effects.config.get('run') or 'a run'}",
-        introduction=INTRODUCTION,
-        summary=[*filter(None, (measured(sentence, effects) for sentence in (_swap, _move, _apart)))],
+        question=f"{QUESTION} Causal tests on {checkpoint or run or 'a run'}",
+        introduction=(PRETRAINED if checkpoint else TRAINED) + TESTS,
+        summary=[*filter(None, (measured(sentence, effects) for sentence in (_nothing, _swap, _move, _apart)))],
         lead="figure_decodable",
         facts=[
-            ("Run under test", f"{effects.config.get('run', 'not known')}, seeds {', '.join(map(str, effects.seeds))}"),
+            ("Under test", checkpoint or f"{run or 'not known'}, seeds {', '.join(map(str, effects.seeds))}"),
             ("Model", model_words(effects)),
             ("Pairs of instances", _of_seeds(effects, "pairs")),
             ("Accuracy on validation", _of_seeds(effects, "accuracy")),
@@ -57,12 +68,18 @@ def write(workdir: Path, spec: ReportSpec) -> Path:
         several="seed" if effects.members else "",
         details={"Configuration": effects.config, "Environment": effects.environment},
     )
-    return publish(page, effects, FIGURES, TABLES, workdir, spec, heading=lambda entry: entry.title)
+    tables = (table_accuracy, *TABLES) if checkpoint else TABLES
+    return publish(page, effects, FIGURES, tables, workdir, spec, heading=lambda entry: entry.title)
 
 
 def _of_seeds(effects: Effects, name: str) -> str:
-    facts = effects.facts.get("seeds", {})
-    return shown(over_seeds([facts.get(str(seed), {}).get(name) for seed in effects.seeds]))
+    return shown(over_seeds([effects.of_seed(seed).get(name) for seed in effects.seeds]))
+
+
+def _nothing(effects: Effects) -> str | None:
+    """Where no seed has pairs, that nothing follows."""
+    pairs = {effects.of_seed(seed).get("pairs") for seed in effects.seeds}
+    return f"{NOTHING} The accuracy is {_of_seeds(effects, 'accuracy')}." if pairs == {0} else None
 
 
 def _swap(effects: Effects) -> str:

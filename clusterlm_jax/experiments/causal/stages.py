@@ -23,24 +23,29 @@ import numpy as np
 
 from clusterlm_jax import progress
 from clusterlm_jax.data import storage
+from clusterlm_jax.data.natural import shared
 from clusterlm_jax.experiments import environment
-from clusterlm_jax.experiments.causal.effects import ROWS, Measured
+from clusterlm_jax.experiments.causal.effects import NOTHING, ROWS, Measured
 from clusterlm_jax.experiments.causal.interventions import Bench, Measurement
+from clusterlm_jax.experiments.causal.pretrained import open_checkpoint
 from clusterlm_jax.experiments.causal.settings import Causal
 from clusterlm_jax.experiments.causal.trained import Trained, checked_config, open_run
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
+from clusterlm_jax.extraction import hub
 from clusterlm_jax.json_files import read_jsonl
 from clusterlm_jax.models.gpt2 import parameter_count
+from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import UserError, write_atomically
 from clusterlm_jax.workdir import WorkDir
 
 
 def test(config: Causal, work: Work) -> None:
     """Measures what has not been measured yet, seed by seed."""
-    models = open_run(Path(config.run))
+    models = open_checkpoint(config, work.dir) if config.checkpoint else open_run(Path(config.run))
     _check_same(work.dir, models)
-    environment.record(work.dir, {"hidden states": "highest", "patched passes": "highest"})
+    products = f"{config.extract.compute_dtype} operands, float32 sums" if config.checkpoint else "highest"
+    environment.record(work.dir, {"hidden states": products, "patched passes": products})
     for trained in models:
         if not _facts(work.dir, trained.seed).get("measured"):
             _test(config, work.dir, trained)
@@ -48,7 +53,12 @@ def test(config: Causal, work: Work) -> None:
 
 def _test(config: Causal, workdir: WorkDir, trained: Trained) -> None:
     bench = Bench(config, trained)
-    _note(workdir, trained, pairs=len(bench.pairs.own_N), accuracy=float(trained.right_N.mean()))
+    pairs, accuracy, of_task = len(bench.pairs.own_N), float(trained.right_N.mean()), trained.accuracies()
+    _note(workdir, trained, pairs=pairs, accuracy=accuracy, accuracies=of_task)
+    print(f"seed {trained.seed}: accuracy {accuracy:.3f} on validation, {pairs:,} pairs of instances")
+    print("".join(f"  {share:.2f} {name}\n" for name, share in of_task.items()), end="")
+    if not pairs:
+        print(NOTHING)
     measurements = list(bench.measurements())
     done = _done(workdir, trained.seed, measurements)
     with progress.bar(f"seed {trained.seed}", "measurement", len(measurements), len(done), progress.COMPILING) as shown:
@@ -89,8 +99,9 @@ def _append(workdir: WorkDir, seed: int, measurement: Measurement) -> None:
 def _note(workdir: WorkDir, trained: Trained, **facts: Any) -> None:
     """Adds facts of a seed to `run.json`, and of the model."""
     spec = trained.model.spec
-    model = {"parameters": parameter_count(trained.params), "hidden_dim": spec.hidden_dim, "layers": spec.layers}
-    model |= {"ffn_dim": spec.feed_forward_width, "heads": spec.heads}
+    model = {key: getattr(spec, key) for key in ("hidden_dim", "layers", "heads")}
+    model |= {"parameters": parameter_count(trained.params), "architecture": type(trained.model).__name__}
+    model["ffn_dim"] = spec.feed_forward_width if isinstance(spec, GPT2Spec) else spec.ffn_dim
     known = workdir.read_json("run.json").get("seeds", {})
     own = known.get(str(trained.seed), {}) | facts
     workdir.update_run(model=model, seeds=known | {str(trained.seed): own})
@@ -113,10 +124,14 @@ def _check_same(workdir: WorkDir, models: Iterable[Trained]) -> None:
 
 def _check(config: Causal, workdir: WorkDir) -> None:
     environment.check_device(config, workdir)
+    if config.checkpoint:
+        shared.compose(config.data, config.seeds[0])
+        hub.locate(config.checkpoint, weights=not config.extract.random_weights)
+        return
     if not config.run:
         raise UserError(
             "config.run is not set; it must be the work directory of a finished main run, for example "
-            "--config.run=runs/quick."
+            "--config.run=runs/quick; or config.checkpoint must name a pretrained model."
         )
     checked_config(WorkDir(Path(config.run)))
 

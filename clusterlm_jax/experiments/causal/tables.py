@@ -14,6 +14,15 @@ from clusterlm_jax.report.words import layer_words
 SPREAD = "Of several seeds the mean ± the sample standard deviation; of a null's draws the mean."
 
 
+@table("table_accuracy", "What the model can do", "Accuracy on validation: whether the answer's first token is right.")
+def table_accuracy(effects: Effects) -> Table:
+    (seed,) = effects.seeds
+    shares = effects.of_seed(seed).get("accuracies")
+    if not shares:
+        raise NotRun("the model has not answered yet")
+    return Table(("task", "accuracy"), tuple(shares.items()))
+
+
 @table("table_swap", "Swap", f"Share of the pairs by what is answered. {SPREAD}")
 def table_swap(effects: Effects) -> Table:
     return _table(effects, of.SWAP, "", tuple(OUTCOMES))

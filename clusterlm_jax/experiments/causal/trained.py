@@ -1,4 +1,4 @@
-"""A trained model of the run under test: its states, what it answers, and the pairs of instances that are compared."""
+"""A model under test: its states, what it answers, and the pairs of instances that are compared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -15,10 +16,10 @@ from clusterlm_jax.data import storage
 from clusterlm_jax.experiments import phases
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.spec import GPT2Spec
-from clusterlm_jax.records import Dataset, UserError
-from clusterlm_jax.training.patching import Trials, answers
+from clusterlm_jax.records import Instances, UserError
+from clusterlm_jax.training import patching
+from clusterlm_jax.training.patching import Trials
 from clusterlm_jax.training.phase import Phase
-from clusterlm_jax.training.reading import Reader
 from clusterlm_jax.training.spec import TrainSpec
 from clusterlm_jax.workdir import WorkDir
 
@@ -41,12 +42,21 @@ class Pairs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trained:
-    """One seed of a run: the parameters of its best epoch, and its dataset."""
+    """One seed of a run: the parameters of its best epoch, and its dataset. Or a pretrained model, and its prompts.
 
-    model: GPT2
+    Attributes:
+      model: any that `training.patching` takes.
+      seed: of the run; of a pretrained model, of what is drawn.
+      tokens: of a batch at most.
+      tasks: the names of the tasks, in order; empty where they have none.
+    """
+
+    model: nn.Module
     params: Any
-    dataset: Dataset
+    dataset: Instances
     seed: int
+    tokens: int = patching.TOKENS
+    tasks: tuple[str, ...] = ()
 
     @functools.cached_property
     def training(self) -> dict[str, np.ndarray]:
@@ -73,11 +83,23 @@ class Trained:
         """Which validation instances the model answers right, bool."""
         index_N = self.dataset.splits["validation"]
         nothing = Trials(index_N, np.full(len(index_N), -1), lambda n: self.validation_LND[0, n][:, None])
-        return answers(self.model, self.params, self.dataset, nothing) == self.validation["output"]
+        return self.answers(nothing) == self.validation["output"]
+
+    def accuracies(self) -> dict[str, float]:
+        """The accuracy on validation of each task that has a name."""
+        task_N = self.validation["task"]
+        return {name: float(self.right_N[task_N == task].mean()) for task, name in enumerate(self.tasks)}
+
+    def answers(self, trials: Trials) -> np.ndarray:
+        """As `patching.answers`."""
+        return patching.answers(self.model, self.params, self.dataset, trials, self.tokens)
+
+    def symbol_states(self, index_M: np.ndarray, symbols: int) -> np.ndarray:
+        """As `patching.symbol_states`."""
+        return patching.symbol_states(self.model, self.params, self.dataset, index_M, symbols, self.tokens)
 
     def _states(self, split: str) -> np.ndarray:
-        stacked = jax.tree.map(lambda leaf: leaf[None], self.params)
-        return Reader(self.model, [self.dataset], "map")(stacked, split)[0].hidden_LND
+        return patching.input_states(self.model, self.params, self.dataset, self.dataset.splits[split], self.tokens)
 
 
 def open_run(directory: Path) -> tuple[Trained, ...]:
@@ -125,17 +147,16 @@ def checked_config(workdir: WorkDir) -> dict[str, Any]:
     return config
 
 
-def pairs_of(trained: Trained, donors: int, rng: np.random.Generator) -> Pairs:
+def pairs_of(trained: Trained, donors: int, most: int, rng: np.random.Generator) -> Pairs:
     """The pairs of a model: each right instance, with `donors` right ones of each other task that has its input symbol.
 
-    A task that the training set does not have with this input is left out: no direction leads to it.
-
-    Raises:
-      UserError: there are none.
+    A task that the training set does not have with this input is left out: no direction leads to it. So are answers
+    that begin with the same token. Of more than `most` pairs so many are drawn; of a model that is always wrong there
+    are none.
     """
     columns, known = trained.validation, _questions(trained.training)
     right_N = trained.right_N & np.isin(_questions(columns), known)
-    found = []
+    found: list[tuple[int, int, int]] = []
     for own in np.flatnonzero(right_N):
         same = {name: columns[name] == columns[name][own] for name in ("task", "input", "output", "instruction")}
         others = np.flatnonzero(right_N & same["input"] & ~same["task"] & ~same["output"])
@@ -144,12 +165,10 @@ def pairs_of(trained: Trained, donors: int, rng: np.random.Generator) -> Pairs:
             of_task = others[columns["task"][others] == task]
             for other in rng.permutation(of_task)[:donors]:
                 found.append((own, other, rng.choice(alike) if len(alike) else own))
-    if not found:
-        raise UserError(
-            "No two validation instances of different tasks have the same input symbol and are both answered right: "
-            "there is nothing to swap in this run."
-        )
-    return Pairs(*np.array(found).T)
+    found_N3 = np.array(found, int).reshape(-1, 3)
+    if len(found_N3) > most:
+        found_N3 = found_N3[np.sort(rng.permutation(len(found_N3))[:most])]
+    return Pairs(*found_N3.T)
 
 
 def _questions(columns: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from clusterlm_jax.data.natural import prompts as natural
 from clusterlm_jax.experiments.probing.claims import judge
 from clusterlm_jax.experiments.probing.figures import FIGURES
-from clusterlm_jax.experiments.probing.probe import PROMPTS_FILE, SPLIT, Probe, read_probe, read_probes
+from clusterlm_jax.experiments.probing.probe import SPLIT, Probe, read_probe, read_probes
 from clusterlm_jax.experiments.probing.summary import summary
 from clusterlm_jax.experiments.probing.tables import TABLES
 from clusterlm_jax.records import FINAL_NORM
@@ -74,7 +74,7 @@ def _write(probes: Sequence[Probe], addresses: Sequence[str], into: Path, spec: 
 def _explorer(probe: Probe, workdir: Path) -> Explorer | None:
     """The prompts in the t-SNE space of every layer, from the chosen one on."""
     chosen = measured(lambda: probe.chosen.layer)
-    prompts = [natural.load(path) for path in workdir.glob(f"dataset/seed=*/{PROMPTS_FILE}")]
+    prompts = [natural.load(path) for path in workdir.glob(f"dataset/seed=*/{natural.FILE}")]
     words = {column: dict(enumerate(names)) for each in prompts for column, names in each.names.items()}
     embeddings = {SPLIT: {layer: {0: path} for layer, path in probe.embeddings.items()}} if probe.embeddings else {}
     return explore(embeddings, words, chosen or "", COLOURS)

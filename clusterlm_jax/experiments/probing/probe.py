@@ -17,7 +17,6 @@ from clusterlm_jax.report.paper import MODELS, NINE, PaperModel
 from clusterlm_jax.report.reading import MAIN, read_files
 
 WORDS, SPLIT = "null/words", "test"
-PROMPTS_FILE = "prompts.jsonl"  # in the dataset's directory
 SIZES = ("architecture", "hidden_dim", "layers", "heads")
 NULLS = {
     "words": "bag of words",

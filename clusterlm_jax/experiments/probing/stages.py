@@ -20,7 +20,7 @@ from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.data.natural import prompts as natural
 from clusterlm_jax.data.surface import bag_of_words
 from clusterlm_jax.experiments import environment
-from clusterlm_jax.experiments.probing.probe import PROMPTS_FILE, SPLIT, WORDS
+from clusterlm_jax.experiments.probing.probe import SPLIT, WORDS
 from clusterlm_jax.experiments.probing.settings import Probing
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
@@ -124,7 +124,7 @@ def _locate(config: Probing) -> Path:
 
 
 def _prompts_file(config: Probing, workdir: WorkDir) -> Path:
-    return workdir.dataset(config.seeds[0]) / PROMPTS_FILE
+    return workdir.dataset(config.seeds[0]) / natural.FILE
 
 
 def _prompts(config: Probing, workdir: WorkDir) -> Prompts:

@@ -9,7 +9,6 @@ from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.experiments.causal.interventions import Bench
 from clusterlm_jax.experiments.causal.settings import Causal
 from clusterlm_jax.experiments.causal.trained import pairs_of
-from clusterlm_jax.records import UserError
 from tests.experiments.causal.toy import INPUTS, TASKS, VALIDATION, toy
 
 CONFIG = Causal(strengths=(1.0,), ranks=(1, 8), draws=2, symbols=(1, 64), eval=AnalysisSpec(kmeans_restarts=1))
@@ -99,8 +98,15 @@ def test_results_follow_from_the_configuration(bench, shares):
             assert [row["own"] for row in rows] == shares[tuple(measurement.of)]["own"]
 
 
-def test_a_model_that_is_always_wrong_has_no_pairs(rng):
+def test_a_model_that_is_always_wrong_has_no_pairs_and_nothing_is_measured():
     trained = toy()
     trained.params["head"][:] = 0
-    with pytest.raises(UserError, match="nothing to swap"):
-        pairs_of(trained, 1, rng)
+    wrong = Bench(CONFIG, trained)
+    assert not any(map(len, wrong.pairs))
+    assert not list(wrong.measurements())
+
+
+def test_of_many_pairs_so_many_are_drawn(bench):
+    every, drawn = (pairs_of(bench._trained, 1, most, np.random.default_rng(0)) for most in (1000, 5))
+    assert len(drawn.own_N) == 5 < len(every.own_N)
+    assert set(zip(*drawn[:2], strict=True)) <= set(zip(*every[:2], strict=True))
