@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from unittest import mock
@@ -22,7 +23,7 @@ import optax
 
 from benchmarks import command_line, measuring
 from benchmarks.command_line import whole
-from benchmarks.training import BATCH, data
+from benchmarks.training import BATCH, counted, data
 from clusterlm_jax.data.batching import UNITS, TrainingBatches
 from clusterlm_jax.models import gpt2
 from clusterlm_jax.models.spec import COMPUTE_DTYPES, GPT2Spec
@@ -76,7 +77,7 @@ def side(part: str, spec: GPT2Spec, unit: str, steps: int) -> Callable[[], objec
     return turn
 
 
-def counted(spec: GPT2Spec, vocabulary: int, row: int) -> dict[str, float]:
+def operations_of(spec: GPT2Spec, vocabulary: int, row: int) -> dict[str, float]:
     """By part, its share of a step's operations in matrix products, for rows of so many places."""
     width, layers = spec.hidden_dim, spec.layers
     core, inner = layers * 4 * width * row, layers * 4 * width * spec.feed_forward_width
@@ -96,18 +97,24 @@ def measure(width: int, unit: str, dtype: str, steps: int) -> None:
     saved[rest] = spec.layers * one_block - sum(saved[part] for part in (DROPOUT, CORE, INNER))
     head = "embeddings, head, loss"
     saved[head] = seconds[BARE] - spec.layers * one_block
-    row = TrainingBatches(dataset, BATCH, unit, 1, 0).columns
-    operations = counted(spec, dataset.vocabulary.size, row)
+    batches = TrainingBatches(dataset, BATCH, unit, 1, 0)
+    start = time.perf_counter()
+    epoch = batches.epoch(1)
+    packing, row, pairs = time.perf_counter() - start, batches.columns, counted(epoch)[1]
+    size, masked = sum(array.nbytes for array in epoch), 1 - pairs / (epoch.tokens_RT.size * row)
+    operations = operations_of(spec, dataset.vocabulary.size, row)
     operations[rest] = operations[BLOCKS] - operations[CORE] - operations[INNER]
     operations[head] = 1 - operations[BLOCKS]
     print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {BATCH} by {unit}, rows of {row}:")
-    print(f"{seconds[WHOLE] * 1e3:.1f} ms a step")
+    print(f"{seconds[WHOLE] * 1e3:.1f} ms a step, {masked:.0%} of the pairs of places in a row masked")
+    print(f"an epoch has {size / 1e6:.1f} MB of integers and is packed in {packing * 1e3:.0f} ms")
     for part in (CORE, INNER, rest, head, DROPOUT, BARE, CAPTURE):
         share = f"{operations[part]:4.0%} of the operations" if part in operations else ""
         beside = " (part of the others)" if part == CAPTURE else ""
         print(f"{part:36} {saved[part] / seconds[WHOLE]:5.0%} of the time  {share}{beside}")
     shares = {part: value / seconds[WHOLE] for part, value in saved.items()}
     tell = {"width": width, "unit": unit, "dtype": dtype, "steps": steps, "row": row}
+    tell |= {"masked": masked, "epoch_bytes": size, "packing_seconds": packing}
     measuring.tell("step_shares", measured, **tell, shares=shares, operations=operations)
 
 
