@@ -11,7 +11,6 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -96,7 +95,7 @@ class Evaluator:
         self._waiting: queue.Queue[Cell | None] = queue.Queue(maxsize=spec.queue)
         self._known: set[Cell] = set()
         self._unscored = collections.Counter()  # (run, seed, epoch): submitted cells that are not in the table yet
-        self._lock = threading.Lock()
+        self._lock, self._changed = threading.Lock(), threading.Event()  # set when a cell is finished
         self._failure: Exception | None = None
         self._closing = False
         self._threads: list[threading.Thread] = []
@@ -143,11 +142,12 @@ class Evaluator:
           UserError: if a cell could not be scored.
         """
         while True:
+            self._changed.clear()
             self._raise_failure()
             progress(self.finished)
             if self.finished == self.queued:
                 return
-            time.sleep(POLL_SECONDS)
+            self._changed.wait(POLL_SECONDS)
 
     def close(self) -> None:
         """Ends the workers. The cells they were working on stay unscored."""
@@ -215,6 +215,7 @@ class Evaluator:
                 self.finished += 1
                 self._unscored[_epoch(cell)] -= 1
             self._release(_epoch(cell))
+            self._changed.set()
             return worker
         raise UserError(
             f"The cell {cell.name} lost its worker {ATTEMPTS} times: is memory short, or eval.cell_minutes?"

@@ -64,7 +64,7 @@ class HiddenStore:
         return len(list(self._growing(self._place(run, seed, epoch, split)).glob("shard=*")))
 
     def layer(self, run: str, seed: int, epoch: int, split: str, layer: str) -> np.ndarray:
-        """The states of a layer, float32 [instance, width].
+        """The states of a layer, float32 [instance, width], in the file's own memory: workers share it.
 
         Raises:
           UserError: if the file is missing or damaged.

@@ -51,7 +51,7 @@ def read_phases(workdir: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...
         runs = tuple(
             Run(
                 seeds=(seed,),
-                curves=_curves(rows[rows.run.is_(name) & (rows.seed == seed)]),
+                curves=curves_of(rows[rows.run.is_(name) & (rows.seed == seed)]),
                 metrics=_metrics(r for r in records if r["seed"] == seed and r["run"] == name),
                 symbols=_last_values(rows[rows.run.is_(SYMBOLS) & (rows.seed == seed)]),
                 facts=own | {section: own.get(section, {}).get(str(seed), {}) for section in SECTIONS_BY_SEED},
@@ -158,7 +158,7 @@ def read_space(path: Path, *labels: str) -> dict[str, np.ndarray]:
     return space
 
 
-def _curves(rows: Scores) -> dict[Key, Curve]:
+def curves_of(rows: Scores) -> dict[Key, Curve]:
     """Curves of the defined values: shares of hard examples are undefined where there are none."""
     rows = rows[np.isfinite(rows.value)]
     group_M = rows.groups(*Key._fields)
