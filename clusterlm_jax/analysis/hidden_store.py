@@ -129,3 +129,19 @@ class HiddenStore:
             raise UserError(f"The hidden states {path} are missing: run the stage before 'analyse' again.") from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"The hidden states {path} cannot be read: {error}") from error
+
+
+class OthersStore(HiddenStore):
+    """Hidden states that another process writes. What this process would write is left to it."""
+
+    def save(self, states: HiddenStates) -> None:
+        pass
+
+    def save_shard(self, states: HiddenStates, shard: int) -> None:
+        pass
+
+    def complete(self, run: str, seed: int, epoch: int, split: str) -> None:
+        pass
+
+    def drop_after(self, run: str, seed: int, epoch: int) -> None:
+        pass

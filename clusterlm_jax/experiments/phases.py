@@ -10,20 +10,22 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 
-from clusterlm_jax import progress
+from clusterlm_jax import processes, progress
 from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.data import surface
 from clusterlm_jax.experiments import environment
 from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.json_files import append_jsonl
+from clusterlm_jax.models import placement
 from clusterlm_jax.models.gpt2 import initial_params, parameter_count
 from clusterlm_jax.records import Cell, Dataset, HiddenStates, layer_names
 from clusterlm_jax.report import paper
 from clusterlm_jax.settings import check_data_of
 from clusterlm_jax.training.checkpoints import Best, Checkpoints, facts_of
-from clusterlm_jax.training.loop import EpochEnd, NotANumber, Trainer, filled_splits, initial_states, stack
+from clusterlm_jax.training.loop import EpochEnd, NotANumber, Trainer, filled_splits, initial_states
 from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.state import TrainState
 from clusterlm_jax.workdir import WorkDir
@@ -36,12 +38,13 @@ def train(phase: Phase, work: Work) -> None:
     """Trains from the last checkpoint, or from the start, to the last epoch; with an evaluator, analyses beside it."""
     check_data_of(phase.spec, phase.datasets, work.spec if phase.analysed else None)
     work.dir.begin_again(phase.run, phase.spec.section, work.config.as_dict())
-    trainer, template = Trainer(phase), jax.eval_shape(partial(initial_states, phase))
+    processes.meet(f"{phase.run} begins")  # nobody opens the checkpoints that another one still drops
+    trainer = Trainer(phase)
     with _checkpoints(phase, work.dir) as checkpoints:
-        done, state, best = checkpoints.restore_last(template) or (-1, None, {})
+        done, state, best = checkpoints.restore_last(trainer.template) or (-1, None, {})
         advice = "raise eval.every, lower eval.queue, unset eval.keep_hidden, or choose another --workdir"
-        work.dir.check_disk(_disk_needed(phase, work, template), advice)
-        _note(phase, work.dir, done, best, training=trainer.batches_by_seed, diverged="")
+        work.dir.check_disk(_disk_needed(phase, work, trainer.template), advice)
+        _note(phase, work.dir, done, best, training=trainer.batches_by_seed, mesh=trainer.devices.facts(), diverged="")
         _rewind(phase, work, done)
         work.score(cells_so_far(phase, work))
         epochs = trainer.epochs(state, done)
@@ -64,16 +67,18 @@ def train(phase: Phase, work: Work) -> None:
 
 
 def best_params(phase: Phase, workdir: WorkDir) -> Any:
-    """The parameters of the best epoch of every seed, stacked. The directory is only read.
+    """The parameters of the best epoch of every seed, stacked, on the host. The directory is only read.
 
     Raises:
       UserError: the phase was not trained, or its checkpoint cannot be read.
     """
     stacked = jax.eval_shape(partial(initial_states, phase)).params
-    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
+    # On the devices of this process, which may be others than it was trained on.
+    place = placement.whole(placement.mesh_over(jax.devices()))
+    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype, sharding=place), stacked)
     with _checkpoints(phase, workdir, read_only=True) as checkpoints:
         restored = [checkpoints.restore_best(seed, template)[1] for seed in phase.seeds]
-    return stack(jax.device_get(restored))  # restored arrays are bound to a device, so a step would be compiled twice
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(restored))
 
 
 def trained(config: Any, workdir: WorkDir) -> bool:

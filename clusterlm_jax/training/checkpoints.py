@@ -73,6 +73,8 @@ class Checkpoints:
     def restore_last(self, template: TrainState) -> tuple[int, TrainState, dict[int, Best]] | None:
         """The newest states, their epoch, and the best epoch of each seed until then; None if nothing was saved.
 
+        The states go where the template says, on whatever devices they were saved from.
+
         Raises:
           UserError: if it cannot be read.
         """
