@@ -61,7 +61,7 @@ def in_turns(sides: Mapping[str, Make], repeats: int = REPEATS) -> dict[str, Mea
             name: Measured(
                 statistics.median(turn[name] for turn in turns),
                 tuple(turn[name] for turn in turns),
-                *process.submit(_peaks).result(),
+                *process.submit(peaks).result(),
             )
             for name, process in processes.items()
         }
@@ -121,7 +121,7 @@ def _turn() -> float:
     return time.perf_counter() - start
 
 
-def _peaks() -> tuple[int | None, int | None]:
+def peaks() -> tuple[int | None, int | None]:
     """Peak memory of this process and on its device, MiB."""
     host = _field("/proc/self/status", "VmHWM")
     return host and int(host.split()[0]) // 1024, _device_peak()

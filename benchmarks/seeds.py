@@ -9,15 +9,15 @@ ratio is below the number of seeds.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
 import numpy as np
 
-from benchmarks import command_line
+from benchmarks import command_line, measuring
 from benchmarks.command_line import whole
+from benchmarks.training import BATCH
 from clusterlm_jax.data.batching import TrainingBatches, align
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
@@ -28,37 +28,43 @@ from clusterlm_jax.training.spec import TrainSpec
 from clusterlm_jax.training.state import course, initial_state
 from clusterlm_jax.training.steps import over_seeds, train_steps
 
-REPEATS, BATCH = 5, 64
+
+def batches_of(seeds: int) -> tuple[int, list[TrainingBatches]]:
+    """The size of the vocabulary, and the batches of each seed."""
+    datasets = [synthesise(DataSpec(), seed) for seed in range(seeds)]
+    batches = [TrainingBatches(dataset, BATCH, "instruction", 1, seed) for seed, dataset in enumerate(datasets)]
+    return datasets[0].vocabulary.size, batches
 
 
-def seconds_an_epoch(model: GPT2, batches: list[TrainingBatches], axis: str, steps: int) -> float:
-    """Median of a few timings of `steps` steps of every seed, as of a whole epoch of the longest."""
-    seeds, total = range(len(batches)), max(b.steps for b in batches)
-    steps = min(steps, total)
+def side(spec: GPT2Spec, seeds: int, axis: str, steps: int) -> Callable[[], object]:
+    """Takes the first `steps` steps of an epoch of every seed."""
+    vocabulary, batches = batches_of(seeds)
+    model = GPT2(spec, vocabulary)
     chunk = jax.tree.map(lambda a: jax.device_put(a[:, :steps]), align([b.epoch(1) for b in batches]))
     real = np.arange(steps) < np.array([[b.steps] for b in batches])
     run = jax.jit(over_seeds(partial(train_steps, model, TrainSpec()), axis), donate_argnums=1)
-    courses = stack([course(seed, 10_000) for seed in seeds])
-    state = stack([initial_state(model, TrainSpec(), seed) for seed in seeds])
-    times = []
-    for _ in range(REPEATS + 1):  # the first compiles
-        start = time.perf_counter()
-        state, _ = jax.block_until_ready(run(courses, state, chunk, real))
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:])) * total / steps
+    courses = stack([course(seed, 10_000) for seed in range(seeds)])
+    held = [stack([initial_state(model, TrainSpec(), seed) for seed in range(seeds)])]
+
+    def turn() -> None:
+        held[0], _ = jax.block_until_ready(run(courses, held[0], chunk, real))
+
+    return turn
 
 
 def measure(width: int, seeds: int, dtype: str, steps: int) -> None:
-    spec = GPT2Spec(hidden_dim=width, compute_dtype=dtype)
-    datasets = [synthesise(DataSpec(), seed) for seed in range(seeds)]
-    model = GPT2(spec, datasets[0].vocabulary.size)
-    batches = [TrainingBatches(dataset, BATCH, "instruction", 1, seed) for seed, dataset in enumerate(datasets)]
+    spec, (_, batches) = GPT2Spec(hidden_dim=width, compute_dtype=dtype), batches_of(seeds)
+    steps = min(steps, min(b.steps for b in batches))
+    ways = {"one seed": (1, "map"), f"{seeds} side by side": (seeds, "vmap"), f"{seeds} in turn": (seeds, "map")}
+    measured = measuring.in_turns({name: partial(side, spec, *way, steps) for name, way in ways.items()})
     print(f"{jax.devices()[0].device_kind}, width {width}, {dtype}, batches of {batches[0].instances} instances")
-    one = seconds_an_epoch(model, batches[:1], "map", steps)
-    print(f"one seed                  {one:8.3f} s an epoch")
-    for axis, words in (("vmap", "side by side"), ("map", "in turn")):
-        several = seconds_an_epoch(model, batches, axis, steps)
-        print(f"{seeds} seeds {words:17} {several:8.3f} s an epoch, {several / one:5.2f} x one seed")
+    for name, (count, _) in ways.items():
+        told = measured[name]
+        seconds = told.seconds / steps * max(b.steps for b in batches[:count])
+        memory = f"{measuring.mib(told.host_mib)} of the host, {measuring.mib(told.device_mib)} of the device"
+        ratio = told.seconds / measured["one seed"].seconds
+        print(f"{name:15} {seconds:8.3f} s an epoch, {ratio:5.2f} x one seed, {memory}")
+    measuring.tell("seeds", measured, width=width, seeds=seeds, dtype=dtype, steps=steps)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
