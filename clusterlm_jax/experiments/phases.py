@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 
 from clusterlm_jax import processes, progress
 from clusterlm_jax.analysis.cells import cells_of
@@ -25,7 +24,7 @@ from clusterlm_jax.records import Cell, Dataset, HiddenStates, layer_names
 from clusterlm_jax.report import paper
 from clusterlm_jax.settings import check_data_of
 from clusterlm_jax.training.checkpoints import Best, Checkpoints, facts_of
-from clusterlm_jax.training.loop import EpochEnd, NotANumber, Trainer, filled_splits, initial_states
+from clusterlm_jax.training.loop import EpochEnd, NotANumber, Trainer, filled_splits, initial_states, stack
 from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.state import TrainState
 from clusterlm_jax.workdir import WorkDir
@@ -67,7 +66,7 @@ def train(phase: Phase, work: Work) -> None:
 
 
 def best_params(phase: Phase, workdir: WorkDir) -> Any:
-    """The parameters of the best epoch of every seed, stacked, on the host. The directory is only read.
+    """The parameters of the best epoch of every seed, stacked. The directory is only read.
 
     Raises:
       UserError: the phase was not trained, or its checkpoint cannot be read.
@@ -78,7 +77,7 @@ def best_params(phase: Phase, workdir: WorkDir) -> Any:
     template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype, sharding=place), stacked)
     with _checkpoints(phase, workdir, read_only=True) as checkpoints:
         restored = [checkpoints.restore_best(seed, template)[1] for seed in phase.seeds]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(restored))
+    return stack(jax.device_get(restored))  # restored arrays are bound to their devices
 
 
 def trained(config: Any, workdir: WorkDir) -> bool:
