@@ -29,6 +29,7 @@ if typing.TYPE_CHECKING:
     from ml_collections import config_dict
 
 HELP = {"h", "help", "helpfull", "helpshort"}
+DISTRIBUTED = "distributed"
 KEY = "config."
 # Programs that took longer to compile are kept, the last used of them, in so many bytes.
 COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3", "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30)}
@@ -47,11 +48,14 @@ def main(argv: Sequence[str]) -> int:
             print(_help(given))
             return 0
         parsed = parse(given)
-        from clusterlm_jax import config
+        from clusterlm_jax import config, processes
         from clusterlm_jax.workdir import WorkDir
 
         workdir = WorkDir(Path(given.get("workdir") or default_workdir(given["config"])).expanduser())
+        if DISTRIBUTED in given:
+            processes.join()
         if parsed.grid:
+            processes.refuse("the points of a grid run in one process each")
             points = config.points(parsed)
             keep_compiled()
             from clusterlm_jax.experiments import grid
@@ -93,7 +97,7 @@ def flags_of(words: Sequence[str]) -> dict[str, str | None]:
         name, value = flag.groups()
         if name in given:
             raise UserError(f"--{name} is given twice; give each flag once.")
-        if value is None and name not in HELP and waiting and not re.match("--?[a-z]", waiting[0]):
+        if value is None and name not in HELP | {DISTRIBUTED} and waiting and not re.match("--?[a-z]", waiting[0]):
             value = waiting.pop(0)
         given[name] = value
     return given
@@ -115,8 +119,15 @@ def parse(given: Mapping[str, str | None]) -> config_dict.ConfigDict:
     allowed = config.every_key(raw.experiment)
     for name, value in given.items():
         key = name.removeprefix(KEY)
+        if name == DISTRIBUTED:
+            if value is not None:
+                raise UserError(f"--{name} takes no value, but was given {value!r}.")
+            continue
         if key == name and name not in ("config", "workdir"):
-            raise UserError(f"There is no --{name}; allowed: --config=FILE, --workdir=DIR, --config.KEY=VALUE, --help.")
+            raise UserError(
+                f"There is no --{name}; allowed: --config=FILE, --workdir=DIR, --config.KEY=VALUE, "
+                "--distributed, --help."
+            )
         if key != name and key not in allowed:
             raise UserError(f"There is no --{name}: {config.nearest(key, allowed)}")
         if not value and (key == name or (value is None and config.kinds(raw.experiment, key) != (bool,))):

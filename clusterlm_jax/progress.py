@@ -36,7 +36,7 @@ def bar(what: str, unit: str, total: int, done: int = 0, state: str = "") -> Ite
                 shown.refresh()
 
         clock = threading.Thread(target=tick, daemon=True)
-        if shown.fp.isatty():
+        if not shown.disable and shown.fp.isatty():
             clock.start()
         try:
             yield shown

@@ -85,6 +85,24 @@ class WorkDir:
                 yield
 
     @contextmanager
+    def copied(self) -> Iterator[WorkDir]:
+        """A copy in a temporary directory, for a process that follows the one that holds this directory.
+
+        What it writes there is nobody's. It shares the checkpoints, which all processes write together, and the hidden
+        states, which it only reads.
+
+        Raises:
+          UserError: the directory is not there, so the other process has it on a disk that is not shared.
+        """
+        if not (self.root / "config.json").exists():
+            raise UserError(f"The work directory {self.root} is not here; all processes need one that they share.")
+        with tempfile.TemporaryDirectory() as name:
+            own = WorkDir(Path(name))
+            _copy((path for path in self._entries() if path.is_file() or path.name == "dataset"), own.root)
+            own.checkpoints, own.hidden = self.checkpoints, self.hidden
+            yield own
+
+    @contextmanager
     def undone_if_refused(self) -> Iterator[None]:
         """Leaves the directory as it was if what runs inside fails before anything worth keeping is added."""
         before, kept = self._entries(), self._worth_keeping()
@@ -193,12 +211,11 @@ class WorkDir:
         Raises:
           UserError: naming both numbers, with what to do.
         """
-        free = free_bytes(self.root)
-        print(f"Up to {size(needed)} of disk are needed in {self.root}; {size(free)} are free.")
+        large = self.hidden.parent  # of a copy, the directory that it shares
+        free = free_bytes(large)
+        print(f"Up to {size(needed)} of disk are needed in {large}; {size(free)} are free.")
         if needed > free:
-            raise UserError(
-                f"The run needs up to {size(needed)} in {self.root}, where {size(free)} are free: {advice}."
-            )
+            raise UserError(f"The run needs up to {size(needed)} in {large}, where {size(free)} are free: {advice}.")
 
     def write_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1) + "\n"

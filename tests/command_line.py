@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,37 @@ def run(
 
 def environment() -> dict[str, str]:
     return os.environ | {"JAX_PLATFORMS": "cpu"} | QUICK_TO_COMPILE
+
+
+def start_together(given: Sequence[str], devices: int = 2) -> list[subprocess.Popen]:
+    """Starts a command as two processes that train together, each with so many simulated devices."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    surroundings = environment() | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "HF_HUB_OFFLINE": "1"}
+    surroundings["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={devices}"
+    return [
+        subprocess.Popen(
+            [*given, "--distributed"],
+            cwd=ROOT,
+            env=surroundings | {"JAX_PROCESS_ID": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+
+
+def outputs(processes: Sequence[subprocess.Popen]) -> list[str]:
+    """What processes that must succeed print, once all have ended."""
+    try:
+        told = [process.communicate(timeout=PATIENCE) for process in processes]
+        assert not any(process.returncode for process in processes), told
+    finally:
+        for process in processes:
+            process.kill()
+    return [stdout for stdout, _ in told]
 
 
 def kill_when(given: Sequence[str], ready: Callable[[], bool]) -> None:

@@ -22,7 +22,7 @@ FLOORS = [
     {"records", "json_files", "workdir", "preemption", "array_files"},
     {"models", "data", "analysis"},
     {"training", "extraction", "report"},
-    {"settings", "progress", "library"},
+    {"settings", "progress", "library", "processes"},
     {"experiments"},
     {"config"},
     {"usage"},

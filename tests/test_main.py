@@ -95,6 +95,7 @@ def told_by(capsys, *flags: str) -> str:
         (["--config="], ["--config has no value"]),
         (["--config"], ["--config has no value"]),
         (["--workdir="], ["--workdir has no value"]),
+        ([f"--config={CONFIG}", "--distributed=2"], ["--distributed takes no value"]),
         (["--config.model.layers", "--workdir=a"], ["--config.model.layers has no value"]),
         (["--config.model.ffn_dim=x"], ["model.ffn_dim is 'x'; it must be a whole number or unset."]),
         (["--config.model.tied=7"], ["model.tied is '7'; it must be True or False."]),

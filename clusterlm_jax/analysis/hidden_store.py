@@ -64,7 +64,7 @@ class HiddenStore:
         return len(list(self._growing(self._place(run, seed, epoch, split)).glob("shard=*")))
 
     def layer(self, run: str, seed: int, epoch: int, split: str, layer: str) -> np.ndarray:
-        """The states of a layer, float32 [instance, width], in the file's own memory: workers share it.
+        """The states of a layer, float32 [instance, width].
 
         Raises:
           UserError: if the file is missing or damaged.
@@ -132,6 +132,22 @@ class HiddenStore:
             raise UserError(f"The hidden states {path} are missing: run the stage before 'analyse' again.") from error
         except (OSError, ValueError) as error:
             raise UserError(f"The hidden states {path} cannot be read: {error}") from error
+
+
+class OthersStore(HiddenStore):
+    """Hidden states that another process writes. What this process would write is left to it."""
+
+    def save(self, states: HiddenStates) -> None:
+        pass
+
+    def save_shard(self, states: HiddenStates, shard: int) -> None:
+        pass
+
+    def complete(self, run: str, seed: int, epoch: int, split: str) -> None:
+        pass
+
+    def drop_after(self, run: str, seed: int, epoch: int) -> None:
+        pass
 
 
 def _checked(path: Path) -> np.ndarray:

@@ -113,6 +113,16 @@ def stack_padded(arrays: Sequence[np.ndarray], fill: int) -> np.ndarray:
     return stacked
 
 
+def fill_rows(batches: Batch, multiple: int) -> Batch:
+    """Batches [..., row, column] with rows of padding at the end, so that their number is a multiple of this."""
+    missing = -batches.tokens_RT.shape[-2] % multiple
+
+    def fill(array_RT: np.ndarray) -> np.ndarray:
+        return np.pad(array_RT, [(0, 0)] * (array_RT.ndim - 2) + [(0, missing), (0, 0)], constant_values=PADDING)
+
+    return batches._replace(**{name: fill(getattr(batches, name)) for name in Batch._fields if name.endswith("_RT")})
+
+
 def row_length(longest: int) -> int:
     """Symbols in a row: the length of the longest group, rounded up to a multiple of `ROW_MULTIPLE`."""
     return -(-longest // ROW_MULTIPLE) * ROW_MULTIPLE

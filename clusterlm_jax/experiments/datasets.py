@@ -27,7 +27,7 @@ def _made(config: Any, workdir: WorkDir) -> bool:
     return all((workdir.dataset(seed) / storage.FILE).is_file() for seed in config.seeds)
 
 
-MAKE = Stage(_make, left=_made, timed=False)
+MAKE = Stage(_make, left=_made, timed=False, together=True)
 
 
 def load(config: Any, workdir: WorkDir) -> dict[int, Dataset]:

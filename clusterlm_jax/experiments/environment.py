@@ -37,6 +37,7 @@ def facts() -> dict[str, Any]:
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "backend": devices[0].platform,
         "devices": [device.device_kind for device in devices],
+        "processes": jax.process_count(),
         "git_commit": _git_commit(),
     }
 

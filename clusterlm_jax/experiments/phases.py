@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 
-from clusterlm_jax import preemption, progress
+from clusterlm_jax import preemption, processes, progress
 from clusterlm_jax.analysis.cells import cells_of
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.data import surface
 from clusterlm_jax.experiments import environment
 from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.json_files import append_jsonl
+from clusterlm_jax.models import placement
 from clusterlm_jax.models.gpt2 import initial_params, parameter_count
 from clusterlm_jax.records import Cell, Dataset, HiddenStates, layer_names
 from clusterlm_jax.report import paper
@@ -36,12 +37,13 @@ def train(phase: Phase, work: Work) -> None:
     """Trains from the last checkpoint, or from the start, to the last epoch; with an evaluator, analyses beside it."""
     check_data_of(phase.spec, phase.datasets, work.spec if phase.analysed else None)
     work.dir.begin_again(phase.run, phase.spec.section, work.config.as_dict())
-    trainer, template = Trainer(phase), jax.eval_shape(partial(initial_states, phase))
+    processes.meet(f"{phase.run} begins")  # nobody opens the checkpoints that another one still drops
+    trainer = Trainer(phase)
     with preemption.held_off(), _checkpoints(phase, work.dir) as checkpoints:
-        done, state, best = checkpoints.restore_last(template) or (-1, None, {})
+        done, state, best = checkpoints.restore_last(trainer.template) or (-1, None, {})
         advice = "raise eval.every, lower eval.queue, unset eval.keep_hidden, or choose another --workdir"
-        work.dir.check_disk(_disk_needed(phase, work, template), advice)
-        _note(phase, work.dir, done, best, training=trainer.batches_by_seed, diverged="")
+        work.dir.check_disk(_disk_needed(phase, work, trainer.template), advice)
+        _note(phase, work.dir, done, best, training=trainer.batches_by_seed, mesh=trainer.devices.facts(), diverged="")
         _rewind(phase, work, done)
         work.score(cells_so_far(phase, work))
         epochs = trainer.epochs(state, done)
@@ -61,9 +63,10 @@ def train(phase: Phase, work: Work) -> None:
                 if end.epoch:  # the bar says "compiling" until an epoch was trained
                     _show(shown, end, work.evaluator)
                 forecast.tell(end.epoch)
-                if preemption.asked.is_set():
+                if processes.any_of(preemption.asked.is_set()):
                     if not _due(phase, end.epoch):
                         checkpoints.save_last(end.epoch, end.state, best)
+                    preemption.end_too()
                     break
 
 
@@ -74,10 +77,12 @@ def best_params(phase: Phase, workdir: WorkDir) -> Any:
       UserError: the phase was not trained, or its checkpoint cannot be read.
     """
     stacked = jax.eval_shape(partial(initial_states, phase)).params
-    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
+    # On the devices of this process, which may be others than it was trained on.
+    place = placement.whole(placement.mesh_over(jax.devices()))
+    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype, sharding=place), stacked)
     with _checkpoints(phase, workdir, read_only=True) as checkpoints:
         restored = [checkpoints.restore_best(seed, template)[1] for seed in phase.seeds]
-    return stack(jax.device_get(restored))  # restored arrays are bound to a device, so a step would be compiled twice
+    return stack(jax.device_get(restored))  # restored arrays are bound to their devices
 
 
 def trained(config: Any, workdir: WorkDir) -> bool:

@@ -6,10 +6,11 @@ Each stage reads what the ones before left in the work directory. Any of them ma
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from clusterlm_jax import experiments
+from clusterlm_jax import experiments, processes
 from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.records import UserError
 from clusterlm_jax.settings import Settings
@@ -26,6 +27,8 @@ class Stage(NamedTuple):
         `UserError`, for a damaged file.
       check: raises `UserError` for what would fail later, before anything is touched.
       timed: whether its wall time is noted as a whole; a training notes each epoch instead, so a killed one counts.
+      together: whether all processes do it, where there are several. Else the first one does it alone, once the last of
+        these stages is done.
     """
 
     run: Callable[[Any, Work], None]
@@ -33,6 +36,7 @@ class Stage(NamedTuple):
     left: Callable[[Any, WorkDir], bool] = lambda config, workdir: True
     check: Callable[[Any, WorkDir], None] = lambda config, workdir: None
     timed: bool = True
+    together: bool = False
 
 
 def run(config: Settings, workdir: WorkDir) -> None:
@@ -45,6 +49,8 @@ def run(config: Settings, workdir: WorkDir) -> None:
     redrawn = config.stages == ("report",) and (workdir.root / "report.html").is_file()
     stages = {"report": report()} if redrawn else experiments.part(config.experiment, "stages").STAGES
     chosen = {name: stage for name, stage in stages.items() if name in config.stages}
+    if not any(stage.together for stage in chosen.values()):
+        processes.refuse(f"the stages {', '.join(chosen)} of {config.experiment!r} run in one process")
     for name, stage in chosen.items():
         for needed in stage.needs:
             if needed not in chosen and not stages[needed].left(config, workdir):
@@ -53,12 +59,32 @@ def run(config: Settings, workdir: WorkDir) -> None:
                     f"run {needed!r} first (config.stages)."
                 )
         stage.check(config, workdir)
-    with workdir.locked():
-        workdir.claim(config.as_dict())
-        with Work(config, workdir) as work:
-            for name, stage in chosen.items():
-                with workdir.timed(name) if stage.timed else contextlib.nullcontext():
-                    stage.run(config, work)
+    if not processes.leads():
+        chosen = {name: stage for name, stage in chosen.items() if stage.together}
+        config = dataclasses.replace(config, stages=tuple(chosen))
+    with _held(config, workdir) as own, Work(config, own) as work:
+        for name, stage in chosen.items():
+            if not stage.together:
+                processes.part()
+            with own.timed(name) if stage.timed else contextlib.nullcontext(), processes.ended_together():
+                stage.run(config, work)
+        processes.part()
+
+
+@contextlib.contextmanager
+def _held(config: Settings, workdir: WorkDir) -> Iterator[WorkDir]:
+    """The directory, for the process that leads. For one that follows it, a copy of what is there at the start."""
+    if processes.leads():
+        with workdir.locked():
+            workdir.claim(config.as_dict())
+            processes.meet("the directory is held")
+            processes.meet("it is copied")
+            yield workdir
+    else:
+        processes.meet("the directory is held")
+        with workdir.copied() as own:
+            processes.meet("it is copied")
+            yield own
 
 
 def _report(config: Settings, work: Work) -> None:

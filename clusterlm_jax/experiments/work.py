@@ -6,9 +6,9 @@ import contextlib
 import functools
 from collections.abc import Iterable
 
-from clusterlm_jax import progress
+from clusterlm_jax import processes, progress
 from clusterlm_jax.analysis.evaluator import Evaluator
-from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.hidden_store import HiddenStore, OthersStore
 from clusterlm_jax.analysis.table import ScoreTable
 from clusterlm_jax.records import Cell
 from clusterlm_jax.settings import Settings
@@ -40,7 +40,7 @@ class Work:
 
     @functools.cached_property
     def store(self) -> HiddenStore:
-        return HiddenStore(self.dir.hidden, owner=True)
+        return HiddenStore(self.dir.hidden, owner=True) if processes.leads() else OthersStore(self.dir.hidden)
 
     @functools.cached_property
     def evaluator(self) -> Evaluator | None:

@@ -10,8 +10,10 @@ from typing import TypeVar
 import flax.linen as nn
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from clusterlm_jax.extraction.batches import PromptBatch
+from clusterlm_jax.models import placement
 from clusterlm_jax.models.pretrained.architectures import read_states
 from clusterlm_jax.records import HiddenStates, layer_names, subset
 
@@ -34,7 +36,10 @@ def read_shards(
       columns: labels of all prompts, int32 [instance] by name.
       run, seed, split: names for the states; their epoch is 0.
     """
-    read = jax.jit(partial(read_states, model))
+    place = jax.tree.leaves(params)[0].sharding
+    # The states are on every device, so each of several processes has them.
+    whole = placement.whole(place.mesh) if isinstance(place, NamedSharding) else None
+    read = jax.jit(partial(read_states, model), out_shardings=whole)
     layers = layer_names(model.spec.layers)
     dispatched = ((batches, [read(params, batch.tokens_BT, batch.last_B) for batch in batches]) for batches in shards)
     for batches, states in one_behind(dispatched):

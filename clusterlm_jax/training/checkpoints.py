@@ -55,7 +55,11 @@ class Checkpoints:
     def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
         # A killed run leaves temporary directories behind; orbax removes them only if it is told to.
         writes = {"max_to_keep": keep, "cleanup_tmp_directories": True}
-        options = ocp.CheckpointManagerOptions(**({"create": False} if self._read_only else writes))
+        # Several managers write at once. In several processes each waits for its own counterparts, by this name.
+        waits = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=name)
+        options = ocp.CheckpointManagerOptions(
+            **({"create": False} if self._read_only else writes), multiprocessing_options=waits
+        )
         return ocp.CheckpointManager(self._directory / name, options=options)
 
     def __enter__(self) -> Checkpoints:
@@ -79,6 +83,8 @@ class Checkpoints:
     def restore_last(self, template: TrainState) -> tuple[int, TrainState, dict[int, Best]] | None:
         """The newest states that can be read, their epoch, and the best epoch of each seed until then; None if nothing
         was saved. Newer ones, which are damaged, are named and deleted: training reaches their epochs again.
+
+        The states go where the template says, on whatever devices they were saved from.
 
         Raises:
           UserError: if none can be read.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,8 +19,10 @@ import numpy as np
 
 from clusterlm_jax.data import surface
 from clusterlm_jax.data.batching import TrainingBatches, align
-from clusterlm_jax.records import Dataset, HiddenStates, UserError, layer_names
+from clusterlm_jax.models import placement
+from clusterlm_jax.records import Batch, Dataset, HiddenStates, UserError, layer_names
 from clusterlm_jax.training import steps
+from clusterlm_jax.training.devices import Devices, devices_for
 from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.reading import Reader, SplitReading
 from clusterlm_jax.training.state import TrainState, course, initial_state
@@ -84,12 +87,25 @@ class Trainer:
     """One model trained with several seeds, each on its own dataset, in one program.
 
     A seed with fewer steps per epoch, or fewer rows per batch, is filled up with padding. Padding changes neither its
-    state nor its learning rate: except for rounding, training seeds together reproduces each one's own losses.
+    state nor its learning rate: except for rounding, training seeds together reproduces each one's own losses. The same
+    holds for the rows of padding that give each device as many.
+
+    Attributes:
+      devices: all devices, unless told otherwise.
+      template: shapes, types and places of the states.
     """
 
-    def __init__(self, phase: Phase) -> None:
+    def __init__(self, phase: Phase, devices: Devices | None = None) -> None:
         self.phase = phase
         spec = phase.spec
+        shapes = jax.eval_shape(partial(initial_states, phase))
+        self.devices = devices or devices_for(shapes)
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
+        self.template = jax.tree.map(
+            lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+            shapes,
+            self.devices.states(one),
+        )
         self.batches = tuple(
             TrainingBatches(dataset, spec.batch_size, spec.batch_unit, spec.epochs, seed)
             for seed, dataset in phase.datasets.items()
@@ -97,10 +113,10 @@ class Trainer:
         courses = [course(seed, spec.epochs * b.steps) for seed, b in zip(phase.seeds, self.batches, strict=True)]
         self._course = stack(courses)
         axis = steps.axis_of(spec)
-        self._steps = steps.training_program(phase.model, spec, phase.trainable, axis)
-        self._untrained = steps.losses_program(phase.model, spec.loss, axis)
+        self._steps = steps.training_program(phase.model, spec, phase.trainable, axis, self.devices)
+        self._untrained = steps.losses_program(phase.model, spec.loss, axis, self.devices)
         self._splits = filled_splits(phase.datasets.values())
-        self._reader = Reader(phase.model, tuple(phase.datasets.values()), axis)
+        self._reader = Reader(phase.model, tuple(phase.datasets.values()), axis, self.devices)
 
     @property
     def batches_by_seed(self) -> dict[str, dict[str, float]]:
@@ -121,8 +137,8 @@ class Trainer:
           NotANumber: naming the step at which a training loss stopped being finite.
         """
         if state is None:
-            state, done = initial_states(self.phase), 0
-            metrics = self._untrained(state.params, align([batches.epoch(1) for batches in self.batches]))
+            state, done = self._initial(), 0
+            metrics = self._untrained(state.params, self._epoch(1))
             # Not ahead: the first epoch has to be compiled, and the caller can use the untrained model meanwhile.
             yield self._end(self._dispatched(0, state, metrics))
         for dispatched in one_ahead(self._trained(state, done)):
@@ -133,9 +149,19 @@ class Trainer:
         steps_Z = np.array([batches.steps for batches in self.batches])
         real_ZS = np.arange(steps_Z.max()) < steps_Z[:, None]
         for epoch in range(done + 1, self.phase.spec.epochs + 1):
-            batches = align([batches.epoch(epoch) for batches in self.batches])
-            state, metrics = self._steps(self._course, state, batches, real_ZS)
+            state, metrics = self._steps(self._course, state, self._epoch(epoch), real_ZS)
             yield self._dispatched(epoch, state, metrics)
+
+    def _initial(self) -> TrainState:
+        """The states before the first step, where they stay."""
+        places = jax.tree.map(lambda leaf: leaf.sharding, self.template)
+        if self.devices.cut:  # no device holds them, not even at first; compiled, their last bits are others
+            return jax.jit(partial(initial_states, self.phase), out_shardings=places)()
+        return jax.tree.map(placement.put, jax.device_get(initial_states(self.phase)), places)
+
+    def _epoch(self, epoch: int) -> Batch:
+        """The batches of an epoch, of all seeds, on the devices."""
+        return self.devices.batches(align([batches.epoch(epoch) for batches in self.batches]))
 
     def _dispatched(self, epoch: int, state: TrainState, metrics: steps.StepMetrics) -> Dispatched:
         splits = (*self._splits, *([REFERENCE] if epoch in self.phase.analysed else []))

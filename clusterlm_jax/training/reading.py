@@ -18,6 +18,7 @@ from clusterlm_jax.data.batching import align, reading_batches, stack_padded
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Batch, Dataset, layer_names
 from clusterlm_jax.training import steps
+from clusterlm_jax.training.devices import Devices, devices_for
 
 ROWS = 64  # of a batch: few enough that the logits [R, T, V] and attention weights of a batch stay small
 
@@ -54,9 +55,10 @@ class Reader:
     stay on the device.
     """
 
-    def __init__(self, model: GPT2, datasets: Sequence[Dataset], axis: str) -> None:
-        self._model, self._datasets = model, datasets
-        self._read = steps.reading_program(model, axis)
+    def __init__(self, model: GPT2, datasets: Sequence[Dataset], axis: str, devices: Devices | None = None) -> None:
+        """On all devices, unless told otherwise."""
+        self._model, self._datasets, self._devices = model, datasets, devices or devices_for(())
+        self._read = steps.reading_program(model, axis, self._devices)
         self._batches: dict[str, tuple[list[Batch], np.ndarray]] = {}
 
     def __call__(self, params, split: str) -> list[SplitReading]:
@@ -68,7 +70,7 @@ class Reader:
         if split not in self._batches:
             batches, instance_ZSN = _batches_of(self._datasets, split)
             by_step = [jax.tree.map(lambda a, s=step: a[:, s], batches) for step in range(instance_ZSN.shape[1])]
-            self._batches[split] = jax.device_put(by_step), instance_ZSN
+            self._batches[split] = [*map(self._devices.batches, by_step)], instance_ZSN
         # One by one: the logits and attention weights of a whole split need not fit on the device.
         return [self._read(params, batch) for batch in self._batches[split][0]]
 

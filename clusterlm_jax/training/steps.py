@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ import optax
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.models.sites import HIDDEN, stacked
 from clusterlm_jax.records import Batch
+from clusterlm_jax.training.devices import Devices
 from clusterlm_jax.training.spec import TrainSpec
-from clusterlm_jax.training.state import Course, TrainState, optimiser
+from clusterlm_jax.training.state import Course, TrainState, initial_state, optimiser
 
 
 class Loss(NamedTuple):
@@ -85,6 +86,7 @@ def train_step(
     *,
     trainable: str = "",
     capture: bool = False,
+    gathered: Callable[[Any], Any] = lambda params: params,
 ) -> tuple[TrainState, Loss, Reading | None]:
     """One optimiser step on a batch; with `capture`, also what this very pass held at its input tokens.
 
@@ -94,11 +96,12 @@ def train_step(
     Args:
       trainable: the path of the only parameter that changes; empty trains all.
       capture: whether the model sows its hidden states, and the third result is a `Reading` instead of None.
+      gathered: parameters as they are kept -> as the model takes them (`Devices.gathered`).
     """
 
     def loss_of(params):
         logits, hidden = model.apply(
-            {"params": params},
+            {"params": gathered(params)},
             batch,
             deterministic=False,
             rngs={"dropout": jax.random.fold_in(course.key, state.step)},
@@ -122,6 +125,7 @@ def train_steps(
     batches: Batch,
     real_S: jax.Array,
     trainable: str = "",
+    gathered: Callable[[Any], Any] = lambda params: params,
 ) -> tuple[TrainState, StepMetrics]:
     """Steps over batches stacked [step, ...], in one dispatch; metrics [step].
 
@@ -129,7 +133,9 @@ def train_steps(
     """
 
     def take(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        new, loss, reading = train_step(model, spec, course, state, batch, trainable=trainable, capture=True)
+        new, loss, reading = train_step(
+            model, spec, course, state, batch, trainable=trainable, capture=True, gathered=gathered
+        )
         return new, _metrics(loss, reading.predicted_N, batch)
 
     def skip(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
@@ -178,27 +184,36 @@ def over_seeds(step: Callable, axis: str) -> Callable:
 
 
 # Compiled programs. They are cached, so that trainings which differ only in their data or initial parameters compile
-# once. The keys are frozen specs and modules, which compare by value.
+# once. The keys are frozen specs and modules, which compare by value. What the host fetches is on every device, so each
+# of several processes has it.
 
 
 @cache
-def training_program(model: GPT2, spec: TrainSpec, trainable: str, axis: str) -> Callable:
+def training_program(model: GPT2, spec: TrainSpec, trainable: str, axis: str, devices: Devices) -> Callable:
     """`train_steps` of several seeds, compiled. The state is not donated: it is saved while the next is computed."""
-    return jax.jit(over_seeds(partial(train_steps, model, spec, trainable=trainable), axis))
+    places = devices.states(jax.eval_shape(partial(initial_state, model, spec, 0, trainable)))
+    steps = over_seeds(partial(train_steps, model, spec, trainable=trainable, gathered=devices.gathered), axis)
+    return jax.jit(steps, out_shardings=(places, devices.whole))
 
 
 @cache
-def losses_program(model: GPT2, loss: str, axis: str) -> Callable:
+def losses_program(model: GPT2, loss: str, axis: str, devices: Devices) -> Callable:
     """(params, batches stacked [step, ...]) -> the metrics of `loss_step` [step], of several seeds, compiled."""
-    return jax.jit(
-        over_seeds(lambda params, batches: jax.lax.map(partial(loss_step, model, loss, params), batches), axis)
-    )
+
+    def losses(params, batches):
+        return jax.lax.map(partial(loss_step, model, loss, devices.gathered(params)), batches)
+
+    return jax.jit(over_seeds(losses, axis), out_shardings=devices.whole)
 
 
 @cache
-def reading_program(model: GPT2, axis: str) -> Callable:
+def reading_program(model: GPT2, axis: str, devices: Devices) -> Callable:
     """`read_step` of several seeds, compiled."""
-    return jax.jit(over_seeds(partial(read_step, model), axis))
+
+    def read(params, batch):
+        return read_step(model, devices.gathered(params), batch)
+
+    return jax.jit(over_seeds(read, axis), out_shardings=devices.whole)
 
 
 def _metrics(loss: Loss, predicted_N: jax.Array, batch: Batch) -> StepMetrics:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 from tqdm import tqdm
@@ -13,7 +14,9 @@ from tqdm import tqdm
 from clusterlm_jax import config
 from clusterlm_jax.experiments import phases, stages
 from clusterlm_jax.experiments.emergence import page
+from clusterlm_jax.models import placement
 from clusterlm_jax.records import UserError
+from clusterlm_jax.training.devices import Devices
 from clusterlm_jax.training.loop import EpochEnd, NotANumber, SeedEnd
 from clusterlm_jax.training.phase import Phase
 from clusterlm_jax.training.state import TrainState
@@ -28,6 +31,7 @@ class Stub:
 
     def __init__(self, phase: Phase) -> None:
         self.phase, self.batches_by_seed = phase, {}
+        self.template, self.devices = states(phase), Devices(placement.mesh_over(jax.devices()))
 
     def epochs(self, state: TrainState | None, done: int) -> Iterator[EpochEnd]:
         for epoch in range(done + 1, self.phase.spec.epochs + 1):

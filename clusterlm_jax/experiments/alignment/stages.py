@@ -145,7 +145,7 @@ def _validation(dataset: Dataset) -> np.ndarray:
 
 STAGES = {
     "data": datasets.MAKE,
-    "train": Stage(train, ("data",), base_trained, environment.check_device, timed=False),
-    "align": Stage(align, ("data", "train"), check=environment.check_device, timed=False),
+    "train": Stage(train, ("data",), base_trained, environment.check_device, timed=False, together=True),
+    "align": Stage(align, ("data", "train"), check=environment.check_device, timed=False, together=True),
     "report": report("data"),
 }

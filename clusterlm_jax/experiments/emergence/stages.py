@@ -36,7 +36,7 @@ def the_phase(config: Emergence, work: Work) -> Phase:
 
 STAGES = {
     "data": datasets.MAKE,
-    "train": Stage(train, ("data",), phases.trained, environment.check_device, timed=False),
+    "train": Stage(train, ("data",), phases.trained, environment.check_device, timed=False, together=True),
     "analyse": Stage(analyse, needs=("data", "train")),
     "report": report("data", "train"),
 }

@@ -85,7 +85,7 @@ def _model(config: Pretraining, by_seed: Mapping[int, Dataset]) -> GPT2:
 
 STAGES = {
     "data": datasets.MAKE,
-    "train": Stage(train, ("data",), phases.trained, environment.check_device, timed=False),
+    "train": Stage(train, ("data",), phases.trained, environment.check_device, timed=False, together=True),
     "analyse": Stage(analyse, needs=("data", "train")),
     "report": report("data", "train"),
 }

@@ -63,11 +63,11 @@ def extract(config: Probing, work: Work) -> None:
     work.dir.update_run(model=described, extraction=extraction | {"longest": max(map(len, ids))})
     with work.dir.timed("extract"):  # without the download, and not where everything is there
         if config.extract.random_weights:
-            params = pretrained.untrained(model, config.seeds[0], jax.local_devices())
+            params = pretrained.untrained(model, config.seeds[0], jax.devices())
         else:
-            params = pretrained.load(directory, model, jax.local_devices())
+            params = pretrained.load(directory, model, jax.devices())
         columns = {**prompts.labels, "position": np.array([len(text_ids) - 1 for text_ids in ids], np.int32)}
-        done = work.store.shards(*states)
+        done = work.store.shards(*states)  # before any process reads more, as they read together
         read = sum(len(batch.instance_N) for shard in shards[:done] for batch in shard)
         with progress.bar("extract", "prompt", len(prompts), read, progress.COMPILING) as bar:
             new = read_shards(model, params, shards[done:], columns, MAIN, config.seeds[0], SPLIT)
@@ -147,7 +147,7 @@ def _describe(config: Probing, model: nn.Module) -> dict[str, Any]:
     print(
         f"{name}: {type(model).__name__}, {spec.layers} blocks of width {spec.hidden_dim}, {parameters:,} parameters"
         f"{' at random' if config.extract.random_weights else ''} in {spec.compute_dtype} "
-        f"on {len(jax.local_devices())} x {jax.local_devices()[0].device_kind}"
+        f"on {len(jax.devices())} x {jax.devices()[0].device_kind}"
     )
     described = {key: getattr(spec, key) for key in ("hidden_dim", "layers", "heads", "compute_dtype")}
     described |= {"name": name, "architecture": type(model).__name__.lower(), "parameters": parameters}
@@ -155,8 +155,8 @@ def _describe(config: Probing, model: nn.Module) -> dict[str, Any]:
 
 
 STAGES = {
-    "data": Stage(compose, left=_composed, check=_check_words),
-    "extract": Stage(extract, needs=("data",), left=_read, check=_check_checkpoint, timed=False),
+    "data": Stage(compose, left=_composed, check=_check_words, together=True),
+    "extract": Stage(extract, needs=("data",), left=_read, check=_check_checkpoint, timed=False, together=True),
     "analyse": Stage(analyse, needs=("data", "extract")),
     "report": report("data"),
 }

@@ -22,6 +22,7 @@ from clusterlm_jax.models.pretrained.flax_msgpack import PlacedArray
 from clusterlm_jax.records import UserError
 
 DTYPES = ("float32", "float16", "bfloat16")
+ALL = slice(None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +32,14 @@ class StoredTensor:
     Attributes:
       name: its path in the checkpoint, parts joined by full stops.
       dtype: numpy's name of its type; the format's own name if the type is not one of `DTYPES`.
-      read: reads its values into memory of their own, if the type is one of `DTYPES`. Call it before you ask for the
-        next tensor.
+      read: reads its values into memory of their own, if the type is one of `DTYPES`; with a slice, those of some rows
+        (entries of the first axis) only. Call it before you ask for the next tensor.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    read: Callable[[], np.ndarray]
+    read: Callable[..., np.ndarray]
 
 
 def find(directory: Path) -> tuple[Path, ...]:
@@ -119,13 +120,16 @@ def _tensor(path: Path, name: str, array: PlacedArray) -> StoredTensor:
     if dtype in DTYPES and prod(shape) * np.dtype(dtype).itemsize != sum(size for _, size in pieces):
         raise ValueError(f"{name} has another size than its shape says")
 
-    def read() -> np.ndarray:
-        values = _memory(shape, dtype)
-        raw, start = values.reshape(-1).view(np.uint8), 0  # a view: `readinto` fills `values` without a copy
+    def read(rows: slice = ALL) -> np.ndarray:
+        first, last, _ = rows.indices(shape[0] if shape else 1)
+        values = _memory((last - first, *shape[1:]) if shape else (), dtype)
+        raw = values.reshape(-1).view(np.uint8)  # a view: `readinto` fills `values` without a copy
+        begin, start = first * prod(shape[1:]) * values.itemsize, 0  # bytes of the tensor before the rows, and a piece
         with path.open("rb") as file:
             for offset, size in pieces:
-                file.seek(offset)
-                file.readinto(raw[start : start + size])
+                low, high = (min(max(begin + at, start), start + size) for at in (0, raw.size))
+                file.seek(offset + low - start)
+                file.readinto(raw[low - begin : high - begin])
                 start += size
         return values
 
@@ -150,8 +154,9 @@ def _torch(path: Path) -> Iterator[StoredTensor]:
             " or give the checkpoint as safetensors or msgpack."
         ) from None
 
-    def read(name: str, dtype: str) -> np.ndarray:
+    def read(name: str, dtype: str, rows: slice = ALL) -> np.ndarray:
         tensor = state[name].detach()
+        tensor = tensor[rows] if tensor.ndim else tensor
         values = _memory(tensor.shape, dtype)
         values[...] = tensor.view(torch.int16).numpy().view(dtype) if dtype == "bfloat16" else tensor.numpy()
         return values

@@ -1,7 +1,8 @@
 """Loads checkpoints of transformers onto the devices, tensor by tensor.
 
 A tensor goes from its file to the devices it stays on, and is cast and transposed there. So the host holds one tensor
-at a time (of a .bin file, its mapped pages too), never the whole model.
+at a time (of a .bin file, its mapped pages too), never the whole model. Of several processes each reads the rows that
+its own devices get.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def load(directory: Path, model: nn.Module, devices: Sequence[jax.Device]) -> di
             if tensor.name in names:
                 path, transposed = names[tensor.name]
                 place = placement.sharding(path, shapes[path].shape, mesh)
-                params[path] = _placed(tensor.read(), transposed, shapes[path].dtype, place)
+                params[path] = _placed(tensor, transposed, shapes[path].dtype, place)
                 bar.update(params[path].nbytes)
     return unflatten_dict(params, sep="/")
 
@@ -146,14 +147,25 @@ def _first(names: Iterable[str]) -> str:
     return "; ".join((*names[:NAMED_AT_MOST], *(["..."] if len(names) > NAMED_AT_MOST else [])))
 
 
-def _placed(values: np.ndarray, transposed: bool, dtype: jnp.dtype, place: NamedSharding) -> jax.Array:
+def _placed(tensor: formats.StoredTensor, transposed: bool, dtype: jnp.dtype, place: NamedSharding) -> jax.Array:
     """The values on the devices, each with its own part only.
 
     Waits until they are there: otherwise the tensors of the following calls would pile up on the host.
     """
     before = NamedSharding(place.mesh, PartitionSpec(*reversed(place.spec))) if transposed else place
+    # Of several processes each reads the rows of its own devices; all rows, where the columns are cut.
+    parts = before.addressable_devices_indices_map(tensor.shape).values()
+    rows = [part[0].indices(tensor.shape[0]) for part in parts]
+    first, last = min(start for start, _, _ in rows), max(end for _, end, _ in rows)
+    values = tensor.read(slice(first, last))
+
+    def part_of(index: tuple[slice, ...]) -> np.ndarray:
+        start, end, _ = index[0].indices(tensor.shape[0])
+        return values[(slice(start - first, end - first), *index[1:])]
+
     cast = jax.jit(_cast, static_argnums=(1, 2), out_shardings=place)
-    return jax.block_until_ready(cast(jax.device_put(values, before), transposed, dtype))
+    stored = jax.make_array_from_callback(tensor.shape, before, part_of)
+    return jax.block_until_ready(cast(stored, transposed, dtype))
 
 
 def _cast(x: jax.Array, transposed: bool, dtype: jnp.dtype) -> jax.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clusterlm_jax import main
 from clusterlm_jax.data import storage
 from clusterlm_jax.preemption import START_AGAIN
-from tests.command_line import PATIENCE, ROOT, command, environment, kill_when, lines, metrics, run, scores, wait_until
+from tests.command_line import (
+    PATIENCE,
+    ROOT,
+    command,
+    environment,
+    kill_when,
+    lines,
+    metrics,
+    outputs,
+    run,
+    scores,
+    start_together,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 STAGES = "--config.stages=('data', 'train', 'analyse')"
@@ -179,12 +194,41 @@ def test_told_to_end_a_training_saves_its_state_and_goes_on_from_it(undisturbed,
     assert metrics(workdir) == metrics(undisturbed)
 
 
-def test_stages_one_by_one_equal_all_at_once(undisturbed, tmp_path):
-    """Trained first and analysed later, in another process, from the states left on disk; not without these."""
-    workdir = tmp_path / "run"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """Data and training only, one after the other."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
     for stage in ("data", "train"):
         result = run(workdir, *SEEDS, f"--config.stages=('{stage}',)")
         assert result.returncode == 0, result.stderr
+    return workdir
+
+
+def test_two_processes_of_two_devices_train_as_one(trained, tmp_path):
+    """Killed after the first epoch and resumed. One process alone writes, or rows would be double."""
+    workdir = tmp_path / "run"
+    given = command(workdir, *SEEDS, "--config.stages=('data', 'train')")
+    processes = start_together(given)
+    wait_until(lambda: lines(workdir / "metrics.jsonl") >= 4, processes[0])
+    for process in processes:
+        process.kill()
+        process.communicate()
+    told = outputs(start_together(given))
+    assert "192 instances" in told[0] and "instances" not in told[1]
+    mesh = json.loads((workdir / "run.json").read_text())["phases"]["main"]["mesh"]
+    assert mesh == {"devices": 4, "processes": 2, "parameters_cut": False}
+    rows, alone = ([json.loads(line) for line in metrics(directory).splitlines()] for directory in (workdir, trained))
+    assert rows == [pytest.approx(row, rel=1e-5) for row in alone]
+    files = {path.relative_to(trained) for path in (trained / "hidden").rglob("*.np?")}
+    assert files == {path.relative_to(workdir) for path in (workdir / "hidden").rglob("*.np?")}
+    assert len(files) == 2 * 2 * 2 * 5  # seeds, epochs, splits; layers and labels
+    for path in (path for path in files if path.suffix == ".npy"):
+        np.testing.assert_allclose(np.load(workdir / path), np.load(trained / path), atol=1e-5)
+
+
+def test_stages_one_by_one_equal_all_at_once(undisturbed, trained, tmp_path):
+    """Trained first and analysed later, in another process, from the states left on disk; not without these."""
+    workdir = shutil.copytree(trained, tmp_path / "run")
     gone = {path: tmp_path / path.parent.name for path in (workdir / "hidden").rglob("epoch=0003")}
     assert len(gone) == 2
     for path, elsewhere in gone.items():

@@ -14,7 +14,7 @@ import pytest
 
 from clusterlm_jax.data.natural.prompts import NaturalSpec, compose
 from clusterlm_jax.records import layer_names
-from tests.command_line import ROOT, environment, kill_when, scores
+from tests.command_line import ROOT, environment, kill_when, outputs, scores, start_together
 from tests.extraction import tiny_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -128,6 +128,17 @@ def test_the_states_are_those_of_pytorch(checkpoint, undisturbed):
             theirs = [model.model.embed_tokens(ids), *blocks, normed]
         for name, states in zip(layer_names(2), theirs, strict=True):
             np.testing.assert_allclose(layers[name][row], states[0, -1].numpy(), atol=5e-5, rtol=0, err_msg=name)
+
+
+def test_two_processes_read_as_one(checkpoint, undisturbed, tmp_path):
+    """Each has a half of the model."""
+    told = outputs(start_together(command(tmp_path / "run", checkpoint, EXTRACT), devices=1))
+    assert "on 2 x cpu" in told[0] and "cpu" not in told[1]
+    files = {path.relative_to(undisturbed) for path in (undisturbed / "hidden/main").rglob("*.npy")}
+    assert files == {path.relative_to(tmp_path / "run") for path in (tmp_path / "run" / "hidden").rglob("*.npy")}
+    for path in files:
+        ours, alone = np.load(tmp_path / "run" / path), np.load(undisturbed / path)
+        np.testing.assert_allclose(ours, alone, atol=5e-5, rtol=0)
 
 
 @pytest.mark.parametrize("moment", ["extraction", "analysis"])

@@ -80,6 +80,15 @@ def test_what_went_in_comes_out(format, shards, arrays, tmp_path):
         assert array.any()
 
 
+@pytest.mark.parametrize("format", [*NAMES, OLD])
+def test_some_rows_of_a_tensor(format, arrays, tmp_path):
+    """What one of several processes reads."""
+    for tensor in formats.tensors(formats.find(saved(tmp_path, format, arrays))):
+        if tensor.shape:
+            rows = slice(1, tensor.shape[0] - 1)
+            assert tensor.read(rows).tobytes() == arrays[tensor.name][rows].tobytes()
+
+
 @pytest.mark.parametrize("format", NAMES)
 def test_one_tensor_in_memory_at_a_time(format, tmp_path, monkeypatch):
     """Reading a whole file, or holding a tensor twice, would take 2 MB or more."""
