@@ -214,14 +214,14 @@ def test_two_processes_of_two_devices_train_as_one(trained, tmp_path):
         process.kill()
         process.communicate()
     told = outputs(start_together(given))
-    assert "192 instances" in told[0] and "instances" not in told[1]
+    assert "validation: " in told[0] and "validation: " not in told[1]
     mesh = json.loads((workdir / "run.json").read_text())["phases"]["main"]["mesh"]
     assert mesh == {"devices": 4, "processes": 2, "parameters_cut": False}
     rows, alone = ([json.loads(line) for line in metrics(directory).splitlines()] for directory in (workdir, trained))
     assert rows == [pytest.approx(row, rel=1e-5) for row in alone]
     files = {path.relative_to(trained) for path in (trained / "hidden").rglob("*.np?")}
     assert files == {path.relative_to(workdir) for path in (workdir / "hidden").rglob("*.np?")}
-    assert len(files) == 2 * 2 * 2 * 5  # seeds, epochs, splits; layers and labels
+    assert len(files) == 2 * 2 * 3 * 5  # seeds, epochs, splits; layers and labels
     for path in (path for path in files if path.suffix == ".npy"):
         np.testing.assert_allclose(np.load(workdir / path), np.load(trained / path), atol=1e-5)
 
