@@ -60,7 +60,7 @@ def _divided(task_N: np.ndarray, wording_N: np.ndarray, held_out: int, seed: int
         wordings = np.random.default_rng([seed, int(task)]).permutation(np.unique(wording_N[task_N == task]))
         for place, wording in enumerate(wordings):
             held_out_N[wording_N == wording] = place < held_out
-            group_N[wording_N == wording] = place % GROUPS
+            group_N[wording_N == wording] = (place - held_out * (place >= held_out)) % GROUPS
     return held_out_N, group_N
 
 

@@ -48,7 +48,9 @@ def test_two_wordings_of_each_task_are_held_out(prompts):
     wordings = {split: set(prompts.labels["instruction"][index]) for split, index in instances.splits.items()}
     assert not wordings["training"] & wordings["validation"]
     assert len(wordings["validation"]) == 2 * len(prompts.names["distribution"])
-    np.testing.assert_array_equal(instances.labels["distribution"] // GROUPS, instances.labels["task"])
+    group_N = instances.labels["distribution"]
+    np.testing.assert_array_equal(group_N // GROUPS, instances.labels["task"])
+    assert set(group_N[instances.splits["validation"]]) <= set(group_N[instances.splits["training"]])
 
 
 def test_an_answer_that_melts_into_the_prompt_is_refused(prompts):

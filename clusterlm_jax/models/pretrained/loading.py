@@ -87,7 +87,9 @@ def load(directory: Path, model: nn.Module, devices: Sequence[jax.Device]) -> di
 def untrained(model: nn.Module, seed: int, devices: Sequence[jax.Device]) -> dict:
     """Random parameters as before any training: normal matrices, norms 1, biases 0; each is made where it stays."""
     mesh, params = placement.mesh_over(devices), {}
-    for index, (path, leaf) in enumerate(_flat_shapes(model).items()):
+    # The head last: the other parameters are then those of the model without one.
+    shapes = sorted(_flat_shapes(model).items(), key=lambda item: item[0].startswith("lm_head"))
+    for index, (path, leaf) in enumerate(shapes):
         key = jax.random.fold_in(jax.random.key(seed), index)
         draw = jax.jit(_initial, static_argnums=(1, 2, 3), out_shardings=placement.sharding(path, leaf.shape, mesh))
         params[path] = jax.block_until_ready(draw(key, path.rpartition("/")[2], leaf.shape, leaf.dtype))

@@ -20,7 +20,7 @@ from clusterlm_jax.models.pretrained import loading
 from clusterlm_jax.models.pretrained.architectures import parameter_shapes
 from tests.extraction import tiny_tokenizer
 
-WORDINGS, INPUTS = 5, 12
+WORDINGS, INPUTS = 4, 9
 READ = 2.0  # how much the first block adds
 
 

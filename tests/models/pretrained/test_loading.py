@@ -219,9 +219,15 @@ def test_untrained_parameters(tmp_path):
 
 def test_untrained_parameters_follow_from_the_seed(tmp_path):
     directory = checkpoints.save(checkpoints.tiny("llama"), tmp_path, "safetensors")
-    exact, rough = (pretrained.describe(directory, dtype) for dtype in ("float32", "bfloat16"))
+    exact, rough, headed = (
+        pretrained.describe(directory, dtype, head)
+        for dtype, head in (("float32", False), ("bfloat16", False), ("float32", True))
+    )
     first, again, other = (pretrained.untrained(exact, seed, jax.devices()) for seed in (0, 0, 1))
     cast = pretrained.untrained(rough, 0, jax.devices())
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), first, again))
     assert jax.tree.all(jax.tree.map(lambda a, b: (a.astype(jnp.bfloat16) == b).all(), first, cast))
     assert (first["model"]["embed_tokens"]["embedding"] != other["model"]["embed_tokens"]["embedding"]).any()
+    both = pretrained.untrained(headed, 0, jax.devices())
+    assert both.keys() == {"model", "lm_head"}
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), first["model"], both["model"]))
