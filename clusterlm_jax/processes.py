@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -40,6 +41,8 @@ def join() -> None:
             "srun with several tasks, on every host of a Cloud TPU slice, or set JAX_COORDINATOR_ADDRESS, "
             f"{' and '.join(VARIABLES.values())}."
         ) from error
+    # jax has taken SIGTERM for itself, to have all hosts save at one step. So do we (`any_of`), and then they also end.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
     _several = True
     atexit.register(_leave)
     if not leads():
