@@ -78,7 +78,7 @@ def attend(
 
     The scores of all pairs of a row are computed, though most are masked: 73% in packed rows of 64. Leaving out the
     masked half of a row's blocks would save a quarter of this at most. This is 7% of a step's operations at width 256
-    and 2% at 768 (docs/speed.md has the time).
+    and 3% at 768 (benchmarks/step_shares.py measures the time).
     """
     product = partial(jnp.einsum, preferred_element_type=jnp.float32)  # sums in float32, whatever the operands are
     score_RHTT = product("rqhw,rshw->rhqs", q_RTHW, k_RTHW) * q_RTHW.shape[-1] ** -0.5
