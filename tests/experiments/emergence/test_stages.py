@@ -191,6 +191,7 @@ def test_two_processes_of_two_devices_train_as_one(trained, tmp_path):
     mesh = json.loads((workdir / "run.json").read_text())["phases"]["main"]["mesh"]
     assert mesh == {"devices": 4, "processes": 2, "parameters_cut": False}
     rows, alone = ([json.loads(line) for line in metrics(directory).splitlines()] for directory in (workdir, trained))
+    assert [row.pop("run") for row in rows] == [row.pop("run") for row in alone]
     assert rows == [pytest.approx(row, rel=1e-5) for row in alone]
     files = {path.relative_to(trained) for path in (trained / "hidden").rglob("*.np?")}
     assert files == {path.relative_to(workdir) for path in (workdir / "hidden").rglob("*.np?")}
