@@ -35,6 +35,7 @@ WORDS = {
     "model.compute_dtype": "bfloat16",
     "extract.compute_dtype": "float32",
     "report.scatter_layer": "2",
+    "report.formats": ("png", "svg"),
     "switch.layer": "2",
     **{f"{section}.batch_unit": "instruction" for section in ("train", "pretrain", "finetune")},
     **{f"{section}.loss": "output" for section in ("train", "finetune")},
@@ -53,7 +54,7 @@ def another(key: str, default: Any) -> Any:
     if isinstance(default, str):
         return WORDS.get(key, "any/path")
     if isinstance(default, tuple):
-        return default[:-1] or ("any",)
+        return WORDS.get(key) or default[:-1] or ("any",)
     return default + 1 if isinstance(default, int) else default / 2
 
 

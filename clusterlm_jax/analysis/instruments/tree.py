@@ -7,6 +7,8 @@ label can have the number of clusters that suits it best.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from scipy.cluster.hierarchy import linkage
 
@@ -39,19 +41,8 @@ def best_cut(tree: np.ndarray, label_N: np.ndarray) -> tuple[float, int]:
     for merge, (left, right) in enumerate(tree[:, :2].astype(int)):
         table_CK[:, instances + merge] = table_CK[:, left] + table_CK[:, right]
     f1_CK = 2 * table_CK / (np.bincount(class_N)[:, None] + table_CK.sum(axis=0))
-    nodes_of, bound_of = {}, {}
-    # Do the merges in the order of their heights. `there` are the clusters after each: the nodes not yet merged.
-    there = np.arange(table_CK.shape[1]) < instances
-    heights = [0, *tree[:, 2], np.inf]
-    for merge in range(len(tree) + 1):
-        if merge:
-            there[tree[merge - 1, :2].astype(int)] = False
-            there[instances + merge - 1] = True
-        if heights[merge + 1] <= heights[merge] * (1 + ROUNDING):
-            continue  # the next merge is at the same height, so there is no cut here
-        clusters = instances - merge
-        nodes_of[clusters] = np.flatnonzero(there)
-        bound_of[clusters] = f1_CK[:, nodes_of[clusters]].max(axis=1).mean()
+    nodes_of = {len(nodes): nodes for nodes in _cuts(tree.tobytes())}
+    bound_of = {clusters: f1_CK[:, nodes].max(axis=1).mean() for clusters, nodes in nodes_of.items()}
     best, best_clusters = -1.0, 0
     for clusters in sorted(bound_of, key=lambda clusters: (-bound_of[clusters], clusters)):
         if bound_of[clusters] < best:
@@ -60,3 +51,20 @@ def best_cut(tree: np.ndarray, label_N: np.ndarray) -> tuple[float, int]:
         if f1 > best or (f1 == best and clusters < best_clusters):
             best, best_clusters = f1, clusters
     return best, best_clusters
+
+
+@functools.lru_cache(maxsize=1)  # one tree is cut for every label and every draw of one
+def _cuts(tree: bytes) -> list[np.ndarray]:
+    """The clusters of each cut, as nodes of the tree, the most clusters first."""
+    merges = np.frombuffer(tree).reshape(-1, 4)
+    instances, cuts = len(merges) + 1, []
+    # Do the merges in the order of their heights. `there` are the clusters after each: the nodes not yet merged.
+    there = np.arange(instances + len(merges)) < instances
+    heights = [0, *merges[:, 2], np.inf]
+    for merge in range(len(merges) + 1):
+        if merge:
+            there[merges[merge - 1, :2].astype(int)] = False
+            there[instances + merge - 1] = True
+        if heights[merge + 1] > heights[merge] * (1 + ROUNDING):  # else the next merge is at the same height: no cut
+            cuts.append(np.flatnonzero(there))
+    return cuts

@@ -33,7 +33,7 @@ PAGE_ONLY = ReportSpec(formats=(), explorer=False)  # the explorer has tests of 
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run with its report; read it, do not change it."""
     workdir = write_probe(tmp_path_factory.mktemp("one") / "run")
-    assert page.write(workdir, ReportSpec(explorer=False)) == workdir / "report.html"
+    assert page.write(workdir, ReportSpec(formats=("png", "pdf"), explorer=False)) == workdir / "report.html"
     return workdir
 
 
