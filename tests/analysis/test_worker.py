@@ -49,7 +49,7 @@ print("loaded:", sorted({"jax", "flax", "matplotlib", "ml_collections", "absl", 
     asked = [Cell("main", 0, 0, 0, "validation", "1", job) for job in JOBS]
     missing = dataclasses.replace(asked[0], layer="9")
     settings = spec, place / "hidden", tmp_path
-    worker = run_worker(program, [(cell, *settings) for cell in (*asked, missing)])
+    worker = run_worker(program, [(cell, None, *settings) for cell in (*asked, missing)])
     assert worker.returncode == 0, worker.stderr
     printed = worker.stderr.decode()
     assert "a library prints" in printed
@@ -81,7 +81,7 @@ def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
     given = [sys.executable, "-c", program]
     with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
         worker.stdout.close()
-        pickle.dump((None,) * 4, worker.stdin)
+        pickle.dump((None,) * 5, worker.stdin)
         worker.stdin.close()
         assert worker.stderr.read() == b""
         assert worker.wait(PATIENCE_SECONDS) == 1
