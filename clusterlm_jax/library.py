@@ -85,12 +85,13 @@ def cluster_layers(
     if n_jobs < 1 and n_jobs != -1:
         raise UserError(f"n_jobs is {n_jobs}; allowed is a number of processes, or -1 for one on each core.")
     try:
+        settings = {"backend": "sklearn"} | settings
         spec = OwnLabelsSpec(jobs=tuple(jobs), workers=max(n_jobs, 0), keep_hidden=True, **settings)
     except TypeError as error:  # a setting that there is not, or that is an argument of its own
         raise UserError(f"cluster_layers does not take such settings: {error}.") from error
     own = arrange(hidden_LND, labels, train, spec, random_state)
     coordinates = None if embeddings is None else Path(embeddings)
-    if n_jobs == 1:
+    if n_jobs == 1 and spec.backend == "sklearn":  # jax needs a process of its own: this one may give it more threads
         return _in_this_process(own, coordinates, progress)
     with tempfile.TemporaryDirectory(prefix="clusterlm_jax-") as directory:
         return _in_workers(own, Path(directory), coordinates, progress)

@@ -19,8 +19,8 @@ from typing import Any
 from clusterlm_jax.json_files import append_jsonl, read_json, read_jsonl
 from clusterlm_jax.records import UserError, write_atomically
 
-# What changes no number of a run: which stages run, how figures look, where and how the cells are scored.
-MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.queue", "eval.cell_minutes", "eval.backend")
+# What changes no number of a run: which stages run, how figures look, how many processes score the cells.
+MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.queue", "eval.cell_minutes")
 # Keys that earlier versions had, with the value that is now built in: a run with this value may be resumed.
 FORMER = {
     "eval.retries": 2,
@@ -143,6 +143,7 @@ class WorkDir:
     def claim(self, config: dict[str, Any]) -> None:
         """Gives the directory to this configuration, if it has none yet or had one that gives the same numbers.
 
+        With `eval.backend` "auto" a directory keeps the backend it has, so that no run mixes them unasked.
         Where a training diverged, its keys may differ: `config.json` stays until that training begins again.
 
         Raises:
@@ -152,6 +153,9 @@ class WorkDir:
         now = flatten(json.loads(json.dumps(config)))  # JSON has lists for tuples
         if path.exists():
             before = {key: value for key, value in LATER.items() if key in now} | flatten(read_json(path))
+            if now.get("eval.backend") == "auto" and self._worth_keeping():
+                now["eval.backend"] = before.get("eval.backend", "sklearn")
+                config = config | {"eval": config["eval"] | {"backend": now["eval.backend"]}}
             built_in = {key for key in before.keys() - now.keys() if key in FORMER and FORMER[key] == before[key]}
             # A new job reads hidden states that exist already, so a run that keeps them may get more jobs later.
             may_differ = (*MAY_DIFFER, "eval.jobs") if before.get("eval.keep_hidden") else MAY_DIFFER

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "clusterlm_jax"
 FLOORS = [
     {"records", "json_files", "workdir", "preemption", "array_files"},
     {"models", "data", "analysis"},
-    {"training", "extraction", "report"},
+    {"training", "extraction", "report", "device_analysis"},
     {"settings", "progress", "library", "processes"},
     {"experiments"},
     {"config"},

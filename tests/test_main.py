@@ -76,7 +76,7 @@ def told_by(capsys, *flags: str) -> str:
         (["--config.data.mappings_per_task=30"], ["inputs are distinct"]),
         (["--config.data.validation_tasks=60"], ["data.validation_tasks is 60", "45 regular tasks"]),
         (["--config.eval.labels=('colour',)"], ["eval.labels", "allowed: task, distribution"]),
-        (["--config.eval.backend=torch"], ["eval.backend is 'torch'", "allowed: sklearn"]),
+        (["--config.eval.backend=torch"], ["eval.backend is 'torch'", "allowed: sklearn, jax, auto"]),
         (["--config.stages=('tain',)"], ["config.stages", "data, train, analyse, report"]),
         (["--config.stages=('train',)"], ["'train' needs what 'data' leaves", "run 'data' first"]),
         (["--config.stages=('report',)"], ["'report' needs what 'data' leaves", "run 'data' first"]),

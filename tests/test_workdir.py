@@ -49,6 +49,26 @@ def test_a_run_without_its_states_may_not(workdir: WorkDir) -> None:
     assert workdir.read_json("config.json")["eval"]["jobs"] == ["raw"]
 
 
+@pytest.mark.parametrize("there", ["sklearn", "jax", "auto"])
+def test_a_run_goes_on_with_its_backend(workdir: WorkDir, there: str) -> None:
+    """Unless another is asked for, which is refused. Breaks when an older run is resumed with rows of another kind."""
+    workdir.claim(config(False, backend=there))
+    has_results(workdir)
+    workdir.claim(config(False, backend="auto", workers=7))
+    assert workdir.read_json("config.json")["eval"] == config(False, backend=there, workers=7)["eval"] | {
+        "jobs": ["raw"]
+    }
+    for other in {"sklearn", "jax"} - {there}:
+        with pytest.raises(UserError, match=rf"eval\.backend \(there '{there}', now '{other}'\)"):
+            workdir.claim(config(False, backend=other))
+
+
+def test_without_rows_a_directory_takes_any_backend(workdir: WorkDir) -> None:
+    workdir.claim(config(False, backend="sklearn"))
+    workdir.claim(config(False, backend="auto"))
+    assert workdir.read_json("config.json")["eval"]["backend"] == "auto"
+
+
 @pytest.mark.parametrize("keep_hidden", [True, False])
 def test_what_changes_a_number_is_another_configuration(workdir: WorkDir, keep_hidden: bool) -> None:
     workdir.claim(config(keep_hidden))

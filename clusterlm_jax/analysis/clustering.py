@@ -57,17 +57,13 @@ def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
     """t-SNE coordinates, float32 [instance, component]; all zero if all states are equal.
 
     Raises:
-      UserError: if there are too few instances for the perplexity, or the states are too narrow for the PCA start.
+      UserError: as `check_tsne`.
     """
     from sklearn.manifold import TSNE  # slow to import, and only workers need it
 
-    instances, width = hidden_ND.shape
-    if instances <= spec.tsne_perplexity:
-        raise UserError(f"eval.tsne_perplexity is {spec.tsne_perplexity}, but a split has only {instances} instances.")
-    if min(instances, width) < spec.tsne_components:
-        raise UserError(f"eval.tsne_components is {spec.tsne_components}, but hidden states have only width {width}.")
-    if not np.ptp(hidden_ND, axis=0).any():  # one point, as the embedding of a token that all instances share
-        return np.zeros((instances, spec.tsne_components), np.float32)
+    check_tsne(hidden_ND, spec)
+    if is_one_point(hidden_ND):
+        return np.zeros((len(hidden_ND), spec.tsne_components), np.float32)
     return TSNE(
         n_components=spec.tsne_components,
         perplexity=spec.tsne_perplexity,
@@ -77,3 +73,21 @@ def tsne(hidden_ND: np.ndarray, seed: int, spec: AnalysisSpec) -> np.ndarray:
         method="barnes_hut" if spec.tsne_components < 4 else "exact",  # Barnes-Hut allows at most 3 components
         random_state=seed,
     ).fit_transform(hidden_ND)
+
+
+def check_tsne(hidden_ND: np.ndarray, spec: AnalysisSpec) -> None:
+    """Checks that there are as many states as t-SNE needs, and as wide ones.
+
+    Raises:
+      UserError: if there are too few instances for the perplexity, or the states are too narrow for the PCA start.
+    """
+    instances, width = hidden_ND.shape
+    if instances <= spec.tsne_perplexity:
+        raise UserError(f"eval.tsne_perplexity is {spec.tsne_perplexity}, but a split has only {instances} instances.")
+    if min(instances, width) < spec.tsne_components:
+        raise UserError(f"eval.tsne_components is {spec.tsne_components}, but hidden states have only width {width}.")
+
+
+def is_one_point(hidden_ND: np.ndarray) -> bool:
+    """Whether all states are equal, as the embedding of a token that all instances share."""
+    return not np.ptp(hidden_ND, axis=0).any()

@@ -11,20 +11,26 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from clusterlm_jax import preemption
 from clusterlm_jax.analysis.cells import splits_of
 from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.scoring.requests import Answer
+from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable
 from clusterlm_jax.records import Cell, ScoreRow, UserError
 
+T = TypeVar("T")
+
 POLL_SECONDS = 0.2
 ATTEMPTS = 3  # at a cell: the system may kill a worker or two when memory is short
 PACKAGE_ROOT = Path(__file__).parents[2]
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# NPROC is for jax, which a worker may load: on the CPU, where an accelerator belongs to the process that trains.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "1")
 
 
 class WorkerDied(Exception):
@@ -45,12 +51,15 @@ class Worker:
             [sys.executable, "-m", "clusterlm_jax.analysis.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
             start_new_session=True,  # so Ctrl-C interrupts only the main process, which then ends its workers
         )
 
-    def score(self, cell: Cell) -> tuple[ScoreRow, ...] | str:
+    def score(self, cell: Cell, answered: Sequence[Answer] | None = None) -> tuple[ScoreRow, ...] | str:
         """The rows of a cell, or a message if it could not be scored.
+
+        Args:
+          answered: what a central engine answered to the cell; without one the worker clusters itself.
 
         Raises:
           WorkerDied: if the process ended without an answer, or gave none in `spec.cell_minutes` and was killed.
@@ -58,7 +67,7 @@ class Worker:
         limit = threading.Timer(self._seconds, self.kill)
         limit.start()
         try:
-            pickle.dump((cell, *self._settings), self._process.stdin)
+            pickle.dump((cell, answered, *self._settings), self._process.stdin)
             self._process.stdin.flush()
             return pickle.load(self._process.stdout)
         except (BrokenPipeError, EOFError, pickle.UnpicklingError) as error:
@@ -92,7 +101,10 @@ class Evaluator:
 
     def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path | None) -> None:
         self._spec, self._table, self._store, self._embeddings = spec, table, store, embeddings
-        self._waiting: queue.Queue[Cell | None] = queue.Queue(maxsize=spec.queue)
+        self._waiting: queue.Queue[tuple[Cell, Sequence[Answer] | None]] = queue.Queue(maxsize=spec.queue)
+        self._scorer = Scorer(spec, embeddings)
+        # For a central engine: the cells of one submission each, besides those that it is at.
+        self._asked: queue.Queue[list[Cell]] = queue.Queue(maxsize=1)
         self._known: set[Cell] = set()
         self._unscored = collections.Counter()  # (run, seed, epoch): submitted cells that are not in the table yet
         self._lock, self._changed = threading.Lock(), threading.Event()  # set when a cell is finished
@@ -132,8 +144,11 @@ class Evaluator:
             self._release(epoch)
         if new and not self._threads:
             self._start()
-        for cell in new:
-            self._put(cell)
+        if new and self._scorer.engine.central:
+            self._put(self._asked, new)
+        else:
+            for cell in new:
+                self._put(self._waiting, (cell, None))
 
     def drain(self, progress: Callable[[int], None] = lambda finished: None) -> None:
         """Waits until every cell is scored, and calls `progress` with the number of scored cells meanwhile.
@@ -165,18 +180,18 @@ class Evaluator:
         import joblib  # only to count cores, as far as this process may use them
 
         count = self._spec.workers or joblib.cpu_count()
-        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
+        work = [self._serve] * count + [self._cluster] * self._scorer.engine.central
+        self._threads = [threading.Thread(target=target, daemon=True) for target in work]
         for thread in self._threads:
             thread.start()
 
-    def _put(self, cell: Cell) -> None:
-        while not preemption.asked.is_set():  # with a timeout, because a full queue stays full if scoring has failed
+    def _put(self, line: queue.Queue, item: object) -> None:
+        # With a timeout, because a full queue stays full if scoring has failed.
+        while not self._closing and not preemption.asked.is_set():
             self._raise_failure()
-            try:
-                self._waiting.put(cell, timeout=POLL_SECONDS)
+            with contextlib.suppress(queue.Full):
+                line.put(item, timeout=POLL_SECONDS)
                 return
-            except queue.Full:
-                continue
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -185,33 +200,48 @@ class Evaluator:
     def _serve(self) -> None:
         """A thread with one worker process: takes cells until the evaluator closes or a cell cannot be scored."""
         worker = None
-        while not self._closing and self._failure is None:
-            try:
-                cell = self._waiting.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
-            try:
-                worker = self._score(cell, worker)
-            except Exception as error:  # raised in the main thread, which would otherwise wait for ever
-                if not self._closing:
-                    self._failure = error
+        for cell, answered in self._taken(self._waiting):
+            with self._failures_noted():
+                worker = self._score(cell, answered, worker)
 
-    def _score(self, cell: Cell, worker: Worker | None) -> Worker:
+    def _cluster(self) -> None:
+        """The thread of a central engine: asks it about all cells of a submission, then leaves them to the workers."""
+        for cells in self._taken(self._asked):
+            with self._failures_noted():
+                for answered in self._scorer.answers(cells, self._store):
+                    self._put(self._waiting, answered)
+
+    def _taken(self, line: queue.Queue[T]) -> Iterator[T]:
+        """What comes in a queue, until the evaluator closes or a cell cannot be scored."""
+        while not self._closing and self._failure is None:
+            with contextlib.suppress(queue.Empty):
+                yield line.get(timeout=POLL_SECONDS)
+
+    @contextlib.contextmanager
+    def _failures_noted(self) -> Iterator[None]:
+        """What fails inside is raised in the main thread, which would otherwise wait for ever."""
+        try:
+            yield
+        except Exception as error:
+            if not self._closing:
+                self._failure = error
+
+    def _score(self, cell: Cell, answered: Sequence[Answer] | None, worker: Worker | None) -> Worker:
         """Scores a cell, with a new worker where the old one is dead or there is none. Returns the worker in use."""
         for attempt in range(ATTEMPTS):
             try:
                 worker = worker or self._hire()
-                answer = worker.score(cell)
+                rows = worker.score(cell, answered)
             except WorkerDied as death:
                 worker = self._bury(worker)
                 if self._closing:
                     raise
                 logging.warning("A worker died (%s) on %s, attempt %d.", death, cell.name, attempt + 1)
                 continue
-            if isinstance(answer, str):
-                raise UserError(f"The cell {cell.name} could not be scored: {answer}")
+            if isinstance(rows, str):
+                raise UserError(f"The cell {cell.name} could not be scored: {rows}")
             with self._lock:  # one thread at a time writes to the table
-                self._table.append(cell, answer)
+                self._table.append(cell, rows)
                 self.finished += 1
                 self._unscored[_epoch(cell)] -= 1
             self._release(_epoch(cell))

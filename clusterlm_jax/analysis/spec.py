@@ -20,7 +20,11 @@ NEEDS = {
 }
 # `eval.backend` -> its engine (`analysis.scoring.requests.Engine`). It is imported where cells are scored; a name is
 # enough here, so that a configuration is checked without loading scikit-learn or jax.
-BACKENDS = {"sklearn": "clusterlm_jax.analysis.scoring.scikit.SklearnEngine"}
+BACKENDS = {
+    "sklearn": "clusterlm_jax.analysis.scoring.scikit.SklearnEngine",
+    "jax": "clusterlm_jax.device_analysis.engine.JaxEngine",
+    "auto": "clusterlm_jax.device_analysis.auto.AutoEngine",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +42,7 @@ class AnalysisSpec:
     neighbours: int = 10  # of the k-nearest-neighbours classifier (table 7)
     null_draws: int = 10  # draws of a null label; its score is their mean. 0: no null labels
     keep_hidden: bool = False  # whether hidden states stay on disk after they are scored
-    backend: str = "sklearn"  # what clusters, by its name in BACKENDS
+    backend: str = "auto"  # what clusters; auto takes the faster one: jax on an accelerator, on a CPU by measurement
     workers: int = 0  # processes, each on one thread and of lower priority than the training; 0: one for each core
     cell_minutes: float = 60.0  # a worker that takes longer for a cell hangs: it is ended, and the cell begun again
     queue: int = 256  # waiting cells above which the training waits; their hidden states take disk space

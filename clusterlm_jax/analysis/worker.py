@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.scoring.requests import Answer
 from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import Cell, ScoreRow, UserError
@@ -42,10 +44,15 @@ def main() -> None:
             os._exit(1)  # without another flush, which would fail again and say so
 
 
-def _answer(cell: Cell, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> tuple[ScoreRow, ...] | str:
-    """The rows of a cell, or what went wrong in words."""
+def _answer(
+    cell: Cell, answered: Sequence[Answer] | None, spec: AnalysisSpec, hidden: Path, embeddings: Path | None
+) -> tuple[ScoreRow, ...] | str:
+    """The rows of a cell, or what went wrong in words. If nothing is `answered` yet, this process clusters too."""
     try:
-        [(_, rows)] = Scorer(spec, embeddings).score([cell], HiddenStore(hidden))
+        scorer, states = Scorer(spec, embeddings), HiddenStore(hidden)
+        if answered is not None:
+            return scorer.rows(cell, states, answered)
+        [(_, rows)] = scorer.score([cell], states)
         return rows
     except (UserError, OSError) as error:  # a full disk
         return str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterable
 
@@ -24,7 +25,10 @@ class Work:
     """
 
     def __init__(self, config: Settings, workdir: WorkDir) -> None:
-        self.dir, self.config, self.spec = workdir, config, config.eval
+        self.dir, self.config = workdir, config
+        # As the directory was claimed: with "auto", one that has rows goes on with their backend.
+        claimed = workdir.read_json("config.json").get("eval", {})
+        self.spec = dataclasses.replace(config.eval, backend=claimed.get("backend", config.eval.backend))
         self._scores = "analyse" in config.stages
         self._open = contextlib.ExitStack()
 

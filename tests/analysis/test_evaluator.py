@@ -82,7 +82,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, rows_of: Callable[..., tuple[Sco
         def __init__(self, *settings) -> None:
             InProcess.hired += 1
 
-        def score(self, cell: Cell) -> tuple[ScoreRow, ...]:
+        def score(self, cell: Cell, answered: object) -> tuple[ScoreRow, ...]:
             assert self.gate.wait(PATIENCE_SECONDS)
             return rows_of(cell)
 

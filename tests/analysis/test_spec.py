@@ -31,7 +31,7 @@ def test_the_defaults_are_the_settings_of_tables_5_to_7() -> None:
         ("kmeans_iterations", 0),
         ("neighbours", 0),
         ("null_draws", -1),
-        ("backend", "jax"),
+        ("backend", "torch"),
         ("workers", -1),
         ("queue", 0),
     ],

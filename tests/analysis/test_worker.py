@@ -27,7 +27,7 @@ def test_what_cannot_be_written_is_told_in_a_sentence(place: Path, spec: Analysi
     """As on a full disk. Breaks if the evaluator is given a traceback."""
     (tmp_path / "embeddings").write_text("in the way")
     cell = Cell("main", 0, 0, 0, "validation", "1", "tsne")
-    answer = worker_module._answer(cell, spec, place / "hidden", tmp_path / "embeddings")
+    answer = worker_module._answer(cell, None, spec, place / "hidden", tmp_path / "embeddings")
     assert "embeddings" in answer
     assert "Traceback" not in answer and "\n" not in answer
 
@@ -59,7 +59,7 @@ print("loaded:", sorted({"jax", "flax", "matplotlib", "ml_collections", "absl", 
     asked = [Cell("main", 0, 0, 0, "validation", "1", job) for job in JOBS]
     missing = dataclasses.replace(asked[0], layer="9")
     settings = spec, place / "hidden", tmp_path
-    worker = run_worker(program, [(cell, *settings) for cell in (*asked, missing)])
+    worker = run_worker(program, [(cell, None, *settings) for cell in (*asked, missing)])
     assert worker.returncode == 0, worker.stderr
     printed = worker.stderr.decode()
     assert "a library prints" in printed
@@ -91,7 +91,7 @@ def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
     given = [sys.executable, "-c", program]
     with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
         worker.stdout.close()
-        pickle.dump((None,) * 4, worker.stdin)
+        pickle.dump((None,) * 5, worker.stdin)
         worker.stdin.close()
         assert worker.stderr.read() == b""
         assert worker.wait(PATIENCE_SECONDS) == 1

@@ -60,10 +60,10 @@ class Scorer:
         return pkgutil.resolve_name(BACKENDS[self._spec.backend])(self._spec)
 
     def score(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, tuple[ScoreRow, ...]]]:
-        """The rows of each cell."""
-        for group in [cells] if self.engine.central else [[cell] for cell in cells]:
-            for cell, answered in self.answers(group, states):
-                yield cell, self.rows(cell, states, answered)
+        """The rows of each cell, one after another."""
+        for cell in cells:
+            steps = self._steps(cell, states)
+            yield cell, self._finish(cell, steps, answers(self.engine, next(steps)))
 
     def answers(self, cells: Sequence[Cell], states: HiddenReader) -> Iterator[tuple[Cell, list[Answer]]]:
         """What the engine answers to each cell, all asked at once."""
@@ -73,9 +73,12 @@ class Scorer:
         return ((cell, [*itertools.islice(found, len(requests))]) for cell, requests in asked.items())
 
     def rows(self, cell: Cell, states: HiddenReader, answered: Sequence[Answer]) -> tuple[ScoreRow, ...]:
-        """The rows of a cell with the answers to it."""
+        """The rows of a cell with what was answered to it."""
         steps = self._steps(cell, states)
         next(steps)
+        return self._finish(cell, steps, answered)
+
+    def _finish(self, cell: Cell, steps: Steps, answered: Sequence[Answer]) -> tuple[ScoreRow, ...]:
         try:
             steps.send([answer.array for answer in answered])
         except StopIteration as end:

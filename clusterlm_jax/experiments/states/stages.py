@@ -66,7 +66,7 @@ def _arranged(config: States) -> OwnStates:
 def _settle(config: States, work: Work) -> list[Cell]:
     """The cells to score, once the settings have the labels and jobs that the file allows."""
     facts = _facts(work.dir)
-    work.spec = dataclasses.replace(config.eval, labels=tuple(facts["labels"]), jobs=tuple(facts["jobs"]))
+    work.spec = dataclasses.replace(work.spec, labels=tuple(facts["labels"]), jobs=tuple(facts["jobs"]))
     return cells_of_own(work.spec, config.seeds[0], facts["split"], facts["layers"])
 
 
