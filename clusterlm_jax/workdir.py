@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clusterlm_jax.json_files import append_jsonl, read_json, read_jsonl
+from clusterlm_jax.files import append_jsonl, read_json, read_jsonl
 from clusterlm_jax.records import UserError, write_atomically
 
 # What changes no number of a run: which stages run, how figures look, how many processes score the cells.

@@ -19,7 +19,7 @@ from tests.attribute_reads import Reads, is_property
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "clusterlm_jax"
 FLOORS = [
-    {"records", "json_files", "workdir", "preemption", "array_files"},
+    {"records", "files", "workdir", "preemption"},
     {"models", "data", "analysis"},
     {"training", "extraction", "report", "device_analysis"},
     {"settings", "progress", "library", "processes"},
@@ -29,8 +29,8 @@ FLOORS = [
     {"main"},
     {"__init__"},  # the public names
 ]
-# Rooms of one floor do not import each other, except these: errors are declared in `records`, JSON files are a run's.
-SAME_FLOOR = {("json_files", "records"), ("workdir", "records"), ("workdir", "json_files")}
+# Rooms of one floor do not import each other, except these: errors are declared in `records`, files are a run's.
+SAME_FLOOR = {("files", "records"), ("workdir", "records"), ("workdir", "files")}
 NO_JAX = {*FLOORS[0], "analysis", "report", "data", "settings", "config", "usage"}
 LIGHT_PARTS = ("settings", "page")  # of every experiment
 MODEL_SIDE = {"models", "training", "extraction", "data"}
@@ -38,7 +38,7 @@ MODEL_SIDE = {"models", "training", "extraction", "data"}
 MOST_FILES = 12
 MOST_LINES = 300
 MOST_LINES_OF_A_CONSTANT = 80
-MOST_LINES_OF_PAGES = 9800  # of report/ and experiments/, with templates: what there is must not grow unseen
+MOST_LINES_OF_PAGES = 9900  # of report/ and experiments/, with templates: what there is must not grow unseen
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -10,7 +10,7 @@ import pytest
 from clusterlm_jax import config as configuration
 from clusterlm_jax import experiments
 from clusterlm_jax import workdir as module
-from clusterlm_jax.json_files import append_jsonl
+from clusterlm_jax.files import append_jsonl
 from clusterlm_jax.records import UserError, write_atomically
 from clusterlm_jax.workdir import FORMER, LATER, Busy, WorkDir, size
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clusterlm_jax.array_files import checksum, read_arrays
+from clusterlm_jax.files import checksum, read_arrays
 from clusterlm_jax.records import HiddenStates, UserError
 
 T = TypeVar("T")

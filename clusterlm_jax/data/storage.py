@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clusterlm_jax.array_files import read_arrays
 from clusterlm_jax.data.spec import SYMBOLS
 from clusterlm_jax.data.surface import still_matching
+from clusterlm_jax.files import read_arrays
 from clusterlm_jax.records import Dataset, UserError, Vocabulary, write_atomically
 
 FILE = "dataset.npz"

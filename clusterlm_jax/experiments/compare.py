@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clusterlm_jax import experiments
-from clusterlm_jax.json_files import read_json
+from clusterlm_jax.files import read_json
 from clusterlm_jax.records import UserError, check_local
 from clusterlm_jax.report.reading import name_of
 from clusterlm_jax.report.spec import ReportSpec

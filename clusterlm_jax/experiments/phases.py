@@ -17,7 +17,7 @@ from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.data import surface
 from clusterlm_jax.experiments import environment
 from clusterlm_jax.experiments.work import Work
-from clusterlm_jax.json_files import append_jsonl
+from clusterlm_jax.files import append_jsonl
 from clusterlm_jax.models import placement
 from clusterlm_jax.models.gpt2 import initial_params, parameter_count
 from clusterlm_jax.records import Cell, Dataset, HiddenStates, layer_names

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from clusterlm_jax.analysis.scoring.columns import Scores, read_scores
-from clusterlm_jax.array_files import read_arrays
-from clusterlm_jax.json_files import read_json, read_jsonl
+from clusterlm_jax.files import read_arrays, read_json, read_jsonl
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report.run import Curve, Embeddings, Key, NotRun, Run
 from clusterlm_jax.workdir import WorkDir

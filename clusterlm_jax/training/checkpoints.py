@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from clusterlm_jax.array_files import checksum
+from clusterlm_jax.files import checksum
 from clusterlm_jax.records import UserError
 from clusterlm_jax.training.state import TrainState
 

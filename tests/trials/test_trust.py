@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterlm_jax.array_files import read_arrays
 from clusterlm_jax.experiments.states import file
+from clusterlm_jax.files import read_arrays
 from clusterlm_jax.records import UserError
 
 ROOT = Path(__file__).parents[2]

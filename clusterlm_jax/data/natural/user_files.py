@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clusterlm_jax.json_files import read_json
+from clusterlm_jax.files import read_json
 from clusterlm_jax.records import UserError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clusterlm_jax.json_files import read_jsonl
+from clusterlm_jax.files import read_jsonl
 from clusterlm_jax.records import FINAL_NORM, UserError, layer_names
 from clusterlm_jax.report.reading import mean_run, name_of, read_phases
 from clusterlm_jax.report.run import NotRun, Run

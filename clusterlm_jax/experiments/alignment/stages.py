@@ -27,7 +27,7 @@ from clusterlm_jax.experiments.alignment.methods import BASE, DIRECT, HEAD, HEAD
 from clusterlm_jax.experiments.alignment.settings import Alignment
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
-from clusterlm_jax.json_files import append_jsonl
+from clusterlm_jax.files import append_jsonl
 from clusterlm_jax.models import heads
 from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Dataset, layer_names, write_atomically

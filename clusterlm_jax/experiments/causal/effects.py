@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clusterlm_jax.json_files import read_jsonl
+from clusterlm_jax.files import read_jsonl
 from clusterlm_jax.records import layer_names
 from clusterlm_jax.report.reading import read_files
 from clusterlm_jax.report.run import NotRun

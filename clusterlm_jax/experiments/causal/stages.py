@@ -33,7 +33,7 @@ from clusterlm_jax.experiments.causal.trained import Trained, checked_config, op
 from clusterlm_jax.experiments.stages import Stage, report
 from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.extraction import hub
-from clusterlm_jax.json_files import read_jsonl
+from clusterlm_jax.files import read_jsonl
 from clusterlm_jax.models.gpt2 import parameter_count
 from clusterlm_jax.models.spec import GPT2Spec
 from clusterlm_jax.records import UserError, write_atomically

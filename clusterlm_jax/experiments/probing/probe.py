@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clusterlm_jax.json_files import read_json
+from clusterlm_jax.files import read_json
 from clusterlm_jax.records import FINAL_NORM, UserError, layer_names
 from clusterlm_jax.report.layers.scores import Key, LayerScores, Place
 from clusterlm_jax.report.paper import MODELS, NINE, PaperModel

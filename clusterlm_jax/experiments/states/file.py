@@ -23,7 +23,7 @@ import ml_dtypes  # noqa: F401 - makes numpy know a dtype named bfloat16
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from clusterlm_jax.array_files import read_arrays
+from clusterlm_jax.files import read_arrays
 from clusterlm_jax.records import UserError
 
 FORMATS = (".npz", ".safetensors")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clusterlm_jax.json_files import read_json
+from clusterlm_jax.files import read_json
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report.layers.scores import Key, LayerScores, Place
 from clusterlm_jax.report.reading import MAIN, read_files

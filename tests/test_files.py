@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterlm_jax.json_files import LINES, OBJECTS, append_jsonl, read_json, read_jsonl
+from clusterlm_jax.files import LINES, OBJECTS, append_jsonl, read_json, read_jsonl
 from clusterlm_jax.records import UserError
 
 ROW = {"run": "main", "seed": 0, "epoch": 1, "step": 2}

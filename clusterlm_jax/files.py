@@ -1,13 +1,19 @@
-"""JSON files that a run leaves: read with a check of their form, so that damage is told in one sentence."""
+"""Files that a run leaves: JSON, read with a check of its form, and arrays, read without unpickling.
+
+Damage is told in one sentence.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any
+
+import numpy as np
 
 from clusterlm_jax.records import UserError
 
@@ -95,3 +101,28 @@ def _check_form(path: Path, found: Any, form: Mapping[str, Any], where: str) -> 
 def _is(value: Any, kind: type | UnionType) -> bool:
     """Whether a value is of a kind; a float is any finite number, as Python's JSON reads NaN and Infinity too."""
     return isinstance(value, int | float) and math.isfinite(value) if kind is float else isinstance(value, kind)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an `.npz` file, by name.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it cannot be read, or has an array of objects, which only unpickling could give.
+    """
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return {name: found[name] for name in found.files}
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # for damage, numpy, zipfile and zlib raise exceptions of many classes
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def checksum(arrays: Iterable[np.ndarray], start: int = 0) -> int:
+    """CRC-32 of the types, shapes and values of arrays, one after the other: a changed bit changes it."""
+    for array in arrays:
+        start = zlib.crc32(f"{array.dtype.str} {array.shape}".encode(), start)
+        start = zlib.crc32(np.ascontiguousarray(array).view(np.uint8), start)  # bytes: zlib knows no bfloat16
+    return start
