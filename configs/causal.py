@@ -19,9 +19,9 @@ That took 2 minutes on 2 cores, 2026-11-21. Expect, in blocks 1 to 4: Swap gives
         --workdir=runs/causal_mine
 
 First it prints how much of each task the model can do; what it cannot do cannot be moved. If its accuracy is low, let
-an ending ask for the answer: `--config.data.ending=" ->"`. `configs/causal.py:pretrained,quick` has fewer prompts, pairs
-and strengths. No real checkpoint was run. On the small LLaMA of `benchmarks/trained_llama.py` (4 blocks, accuracy .98)
-expect Swap .65 .97 1.00 1.00 of 1,000 pairs, Move .06 .08 .06 .05, and given the input .66 .98 1.00 1.00.
+an ending ask for the answer: `--config.data.ending=" ->"`. `configs/causal.py:pretrained,quick` has fewer prompts,
+pairs and strengths. No real checkpoint was run. On the small LLaMA of `benchmarks/trained_llama.py` (4 blocks, accuracy
+.98) expect Swap .65 .97 1.00 1.00 of 1,000 pairs, Move .06 .08 .06 .05, and given the input .66 .98 1.00 1.00.
 """
 
 from clusterlm_jax import config as configuration
