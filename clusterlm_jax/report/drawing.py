@@ -195,8 +195,11 @@ def legend(figure: Figure, handles: Sequence[Line2D], above: float = 0.0) -> flo
     Returns:
       Its height in inches.
     """
-    letters = sum(len(str(handle.get_label())) + 7 for handle in handles)
-    rows = math.ceil(letters * 0.065 / figure.get_figwidth())
+    letters, width = [len(str(handle.get_label())) + 7 for handle in handles], figure.get_figwidth()
+    rows = math.ceil(sum(letters) * 0.065 / width)
+    # A column is as wide as its longest entry.
+    while rows < len(letters) and sum(max(letters[i : i + rows]) for i in range(0, len(letters), rows)) * 0.055 > width:
+        rows += 1
     figure.legend(
         handles=handles,
         loc="lower center",

@@ -50,7 +50,7 @@ def figure_decodable(effects: Effects) -> Figure:
         "Swap": (of.SWAP, of.OTHER_TASK, 1, "other", {"color": CATEGORIES[2]}),
         "Move, given the input": (of.MOVE, MEANS + GIVEN_INPUT, 1, "other", {"color": CATEGORIES[5]}),
         "Move, not given it": (of.MOVE, MEANS, 1, "other", {"color": CATEGORIES[0]}),
-        f"Move, from other inputs, added {strength:g} times": (
+        f"Move, from other inputs, {strength:g} times": (
             of.MOVE,
             strict,
             strength,
