@@ -1,64 +1,119 @@
-"""Seconds that a cell of the analysis takes on one thread, and how much faster two workers are.
+"""One epoch's evaluation, job by job: ours beside the plain loop over scikit-learn (`benchmarks/plain.py`).
 
-    .venv/bin/python -m benchmarks.evaluator [WIDTH]
+    .venv/bin/python -m benchmarks.evaluator [WIDTH] [LAYERS] [--workers=N] [--jobs raw knn ...]
 
-The hidden states are random and have the sizes of the main experiment. The times depend on the sizes alone, except for
-KMeans, whose number of iterations also depends on the data.
+The hidden states are random, of the main experiment's sizes and with its labels, around a mean for each task and input,
+so that there is something to find. Ours are scored as in a run, by worker processes that are there already; theirs run
+in one process with the libraries' own threads.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import command_line
+from benchmarks import command_line, measuring, plain
 from benchmarks.command_line import whole
-from clusterlm_jax.analysis.cells import cells_of
+from clusterlm_jax.analysis.cells import cells_of, label_columns
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
-from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.spec import VALIDATION_ONLY, AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
-from clusterlm_jax.records import JOBS, SPLITS, HiddenStates, subset
-
-LAYERS = ("1", "2", "3", "4")
+from clusterlm_jax.records import JOBS, SPLITS, Dataset, HiddenStates
 
 
-def seconds_a_cell(directory: Path, job: str, workers: int) -> float:
-    spec = AnalysisSpec(workers=workers, keep_hidden=True, jobs=(job,))
-    table = ScoreTable(directory / f"{job}-{workers}.csv", spec)
-    cells = cells_of("main", 0, 0, 0, ("validation",), LAYERS, spec)
-    with Evaluator(spec, table, HiddenStore(directory / "hidden"), directory / "embeddings") as evaluator:
-        start = time.perf_counter()
-        evaluator.submit(cells)
-        evaluator.drain()
-        return (time.perf_counter() - start) / len(cells)
-
-
-def measure(width: int) -> None:
-    dataset = synthesise(DataSpec(), seed=0)
-    labels = {**dataset.labels, "position": dataset.length_N - 2}
+def states(dataset: Dataset, width: int, layers: int) -> dict[str, HiddenStates]:
+    """States by split."""
     rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as name:
-        store = HiddenStore(Path(name) / "hidden")
-        for split in (*SPLITS, "training"):
-            index = dataset.splits[split]
-            hidden_LND = rng.normal(size=(len(LAYERS), len(index), width)).astype(np.float32)
-            store.save(HiddenStates(hidden_LND, LAYERS, subset(labels, index), "main", 0, 0, 0, split))
-        print(f"validation split of {len(dataset.splits['validation'])} instances, width {width}")
-        for job in JOBS:
-            one, two = (seconds_a_cell(Path(name), job, workers) for workers in (1, 2))
-            print(f"{job:12} {one:6.2f} s a cell with one worker, {two:6.2f} with two: {one / two:4.2f} x")
+    size = [1 + int(dataset.labels[name].max()) for name in ("task", "input")]
+    mean_TD, mean_SD = (rng.normal(size=(values, width)) for values in size)
+    centre_ND = mean_TD[dataset.labels["task"]] + mean_SD[dataset.labels["input"]]
+    found = {}
+    for split in (*SPLITS, "training"):
+        index = dataset.splits[split]
+        hidden_LND = centre_ND[index] + rng.normal(size=(layers, len(index), width))
+        names = tuple(map(str, range(1, layers + 1)))
+        columns = dataset.columns(index)
+        found[split] = HiddenStates(hidden_LND.astype(np.float32), names, columns, "main", 0, 0, 0, split)
+    return found
+
+
+def ours(job: str, width: int, layers: int, workers: int) -> Callable[[], object]:
+    """Scores an epoch's cells of a job; at every call another epoch, with the same states."""
+    place = tempfile.TemporaryDirectory(prefix="clusterlm_jax-benchmark-")
+    root, spec = Path(place.name), AnalysisSpec(jobs=(job,), workers=workers, keep_hidden=True)
+    store, table = HiddenStore(root / "hidden", owner=True), ScoreTable(root / "scores.csv", spec)
+    evaluator = Evaluator(spec, table, store, root / "embeddings")
+    for given in states(synthesise(DataSpec(), seed=0), width, layers).values():
+        store.save(given)
+    epochs = itertools.count(1)
+
+    def turn() -> None:
+        epoch, saved = next(epochs), root / "hidden/main/seed=0"
+        shutil.copytree(saved / "epoch=0000", saved / f"epoch={epoch:04d}", copy_function=os.link)
+        evaluator.submit(cells_of("main", 0, epoch, 0, SPLITS, given.layers, spec))
+        evaluator.drain()
+
+    turn.keeps = place  # else it would be removed now
+    return turn
+
+
+def theirs(job: str, width: int, layers: int) -> Callable[[], object]:
+    """The plain loop over the same layers and splits."""
+    given, spec = states(synthesise(DataSpec(), seed=0), width, layers), AnalysisSpec()
+    reference, rng = given["training"], np.random.default_rng(0)
+    columns = {split: label_columns(of.labels) for split, of in given.items()}
+
+    def turn() -> None:
+        for split in SPLITS if job not in VALIDATION_ONLY else ("validation",):
+            for hidden_ND, reference_MD in zip(given[split].hidden_LND, reference.hidden_LND, strict=True):
+                layer = plain.Layer(hidden_ND, columns[split], reference_MD, columns["training"])
+                plain.JOBS[job](layer, spec, rng)
+
+    return turn
+
+
+def measure(width: int, layers: int, workers: int, jobs: Sequence[str]) -> None:
+    print(f"an epoch of {layers} layers of width {width}, both splits; medians of {measuring.REPEATS}")
+    print(f"{'job':14} {'plain, s':>10} {'ours, s':>10} {'ratio':>8}   peak memory: plain, ours without workers")
+    measured = {}
+    for job in jobs:
+        sides = {"plain": partial(theirs, job, width, layers), "ours": partial(ours, job, width, layers, workers)}
+        found = measuring.in_turns(sides)
+        measured |= {f"{job}, {side}": of for side, of in found.items()}
+        show(job, *found.values())
+    of_side = [[measured[f"{job}, {side}"] for job in jobs] for side in ("plain", "ours")]
+    plain_s, ours_s = (sum(of.seconds for of in side) for side in of_side)
+    print(f"{'all':14} {plain_s:10.2f} {ours_s:10.2f} {plain_s / ours_s:7.1f}x")
+    ceilings = measuring.in_turns(measuring.ceilings())
+    print(
+        "the machine: {:.0f} GFLOP/s of a matrix product, {:.1f} GB/s of a copy".format(
+            *measuring.ceilings_of(ceilings)
+        )
+    )
+    measuring.tell("evaluator", measured | ceilings, width=width, layers=layers, workers=workers)
+
+
+def show(job: str, plain_side: measuring.Measured, our_side: measuring.Measured) -> None:
+    seconds = f"{plain_side.seconds:10.2f} {our_side.seconds:10.2f} {plain_side.seconds / our_side.seconds:7.1f}x"
+    print(f"{job:14} {seconds}   {measuring.mib(plain_side.host_mib)}, {measuring.mib(our_side.host_mib)}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser("evaluator", __doc__)
     parser.add_argument("width", nargs="?", type=whole, default=768, metavar="WIDTH", help="of the hidden states")
+    parser.add_argument("layers", nargs="?", type=whole, default=2, metavar="LAYERS", help="of the epoch")
+    parser.add_argument("--workers", type=whole, default=2, metavar="N", help="processes that score cells")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS, help="what to evaluate")
     command_line.run(measure, parser, arguments)
 
 

@@ -10,10 +10,13 @@ that the user can correct; 130 for an interrupt and 143 for a SIGTERM.
 # the seconds that jax and scikit-learn take.
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import re
 import signal
 import sys
+import tempfile
 import threading
 import typing
 from collections.abc import Mapping, Sequence
@@ -24,6 +27,8 @@ if typing.TYPE_CHECKING:
 
 HELP = {"h", "help", "helpfull", "helpshort"}
 KEY = "config."
+# Programs that took longer to compile are kept, the last used of them, in so many bytes.
+COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3", "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30)}
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -43,11 +48,13 @@ def main(argv: Sequence[str]) -> int:
         workdir = WorkDir(Path(given.get("workdir") or default_workdir(given["config"])).expanduser())
         if parsed.grid:
             points = config.points(parsed)
+            keep_compiled()
             from clusterlm_jax.experiments import grid
 
             grid.run(points, config.shared(parsed), workdir)
         else:
             checked = config.build(parsed)
+            keep_compiled()
             from clusterlm_jax.experiments import stages
 
             stages.run(checked, workdir)
@@ -159,6 +166,33 @@ def _help(given: Mapping[str, str | None]) -> str:
     from clusterlm_jax import usage
 
     return usage.keys(config_of(given["config"])) if "config" in given else usage.page()
+
+
+def keep_compiled() -> None:
+    """Has jax, which is not loaded yet, keep what it compiles for later runs: a resumed one begins at once.
+
+    In the user's cache directory, unless jax's own variable says where; empty, it keeps nothing. A directory that
+    cannot be written is no reason to stop: then nothing is kept.
+    """
+    place = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clusterlm_jax" / _processor()
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError:
+        return
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(place)} | (COMPILED | os.environ)
+
+
+def _processor() -> str:
+    """A name for the kind of this machine's processor. A program compiled for another kind may crash."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        kind = sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU "))})
+    except OSError:  # not Linux
+        kind = [platform.processor()]
+    return hashlib.sha256("\n".join([platform.machine(), *kind]).encode()).hexdigest()[:16]
 
 
 def end_at_signals() -> None:

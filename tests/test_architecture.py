@@ -115,22 +115,28 @@ def test_what_must_stay_light_loads_no_jax():
     """A worker process and a page drawn again need none."""
     parts = [f"clusterlm_jax.experiments.{name}.{part}" for name in experiments.names() for part in LIGHT_PARTS]
     light = ["clusterlm_jax.analysis.worker", "clusterlm_jax.main", "clusterlm_jax.usage", *parts]
-    none_loads("jax", [*light, *(module for module in MODULES if room(module) == "report")])
+    none_loads(["jax"], [*light, *(module for module in MODULES if room(module) == "report")])
 
 
 def test_only_what_clusters_loads_scikit_learn():
     """It takes a second to import. The process that trains hands its clustering to workers."""
-    none_loads("sklearn", [f"clusterlm_jax.experiments.{name}.stages" for name in experiments.names()])
+    none_loads(["sklearn"], [f"clusterlm_jax.experiments.{name}.stages" for name in experiments.names()])
 
 
-def none_loads(library: str, modules: list[str]) -> None:
-    """One process imports all; the first that loads the library is named."""
+def test_a_wrong_configuration_is_told_before_anything_slow_is_loaded():
+    settings = [f"clusterlm_jax.experiments.{name}.settings" for name in experiments.names()]
+    slow = ["jax", "sklearn", "scipy", "matplotlib", "pyarrow", "transformers"]
+    none_loads(slow, ["clusterlm_jax.main", "clusterlm_jax.usage", "clusterlm_jax.config", *settings])
+
+
+def none_loads(libraries: list[str], modules: list[str]) -> None:
+    """One process imports all; the first that loads one of the libraries is named."""
     code = f"""
 import importlib, sys
 for name in {modules}:
     importlib.import_module(name)
-    if {library!r} in sys.modules:
-        sys.exit(f"{{name}} loads {library}")
+    if found := sys.modules.keys() & set({libraries}):
+        sys.exit(f"{{name}} loads {{found}}")
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

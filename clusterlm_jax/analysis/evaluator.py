@@ -11,12 +11,9 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
-
-import joblib
 
 from clusterlm_jax.analysis.cells import splits_of
 from clusterlm_jax.analysis.hidden_store import HiddenStore
@@ -104,7 +101,7 @@ class Evaluator:
         self._asked: queue.Queue[list[Cell]] = queue.Queue(maxsize=1)
         self._known: set[Cell] = set()
         self._unscored = collections.Counter()  # (run, seed, epoch): submitted cells that are not in the table yet
-        self._lock = threading.Lock()
+        self._lock, self._changed = threading.Lock(), threading.Event()  # set when a cell is finished
         self._failure: Exception | None = None
         self._closing = False
         self._threads: list[threading.Thread] = []
@@ -154,11 +151,12 @@ class Evaluator:
           UserError: if a cell could not be scored.
         """
         while True:
+            self._changed.clear()
             self._raise_failure()
             progress(self.finished)
             if self.finished == self.queued:
                 return
-            time.sleep(POLL_SECONDS)
+            self._changed.wait(POLL_SECONDS)
 
     def close(self) -> None:
         """Ends the workers. The cells they were working on stay unscored."""
@@ -173,6 +171,8 @@ class Evaluator:
         self._threads, self._workers = [], []
 
     def _start(self) -> None:
+        import joblib  # only to count cores, as far as this process may use them
+
         count = self._spec.workers or joblib.cpu_count()
         work = [self._serve] * count + [self._cluster] * self._scorer.engine.central
         self._threads = [threading.Thread(target=target, daemon=True) for target in work]
@@ -218,6 +218,7 @@ class Evaluator:
         except Exception as error:
             if not self._closing:
                 self._failure = error
+                self._changed.set()
 
     def _score(self, cell: Cell, answered: Sequence[Answer] | None, worker: Worker | None) -> Worker:
         """Scores a cell, with a new worker where the old one is dead or there is none. Returns the worker in use."""
@@ -238,6 +239,7 @@ class Evaluator:
                 self.finished += 1
                 self._unscored[_epoch(cell)] -= 1
             self._release(_epoch(cell))
+            self._changed.set()
             return worker
         raise UserError(f"The cell {cell.name} lost its worker {ATTEMPTS} times: is memory short?")
 

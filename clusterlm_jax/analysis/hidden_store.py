@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -62,13 +62,13 @@ class HiddenStore:
         return len(list(self._growing(self._place(run, seed, epoch, split)).glob("shard=*")))
 
     def layer(self, run: str, seed: int, epoch: int, split: str, layer: str) -> np.ndarray:
-        """The states of a layer, float32 [instance, width].
+        """The states of a layer, float32 [instance, width], in the file's own memory: workers share it.
 
         Raises:
           UserError: if the file is missing or damaged.
         """
         parts = self._parts(self._place(run, seed, epoch, split))
-        hidden = [self._read(part / f"{layer}.npy", np.load) for part in parts]
+        hidden = [self._read(part / f"{layer}.npy", lambda path: np.load(path, mmap_mode="r")) for part in parts]
         return hidden[0] if len(hidden) == 1 else np.concatenate(hidden)
 
     def labels(self, run: str, seed: int, epoch: int, split: str) -> dict[str, np.ndarray]:
@@ -78,7 +78,7 @@ class HiddenStore:
           UserError: if the file is missing or damaged.
         """
         parts = self._parts(self._place(run, seed, epoch, split))
-        columns = [self._read(part / "labels.npz", lambda file: dict(np.load(file))) for part in parts]
+        columns = [self._read(part / "labels.npz", _arrays) for part in parts]
         return {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
 
     def has(self, run: str, seed: int, epoch: int, split: str) -> bool:
@@ -121,11 +121,15 @@ class HiddenStore:
             shutil.rmtree(temporary, ignore_errors=True)
             raise UserError(f"Hidden states could not be written to {place}: {error.strerror or error}.") from error
 
-    def _read(self, path: Path, load: Callable[[BinaryIO], T]) -> T:
+    def _read(self, path: Path, load: Callable[[Path], T]) -> T:
         try:
-            with path.open("rb") as file:
-                return load(file)
+            return load(path)
         except FileNotFoundError as error:
             raise UserError(f"The hidden states {path} are missing: run the stage before 'analyse' again.") from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"The hidden states {path} cannot be read: {error}") from error
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file:
+        return dict(np.load(file))

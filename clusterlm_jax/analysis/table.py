@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-import collections
-import csv
-import dataclasses
-import io
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
-from clusterlm_jax.analysis.cells import Key, job_of, keys_of
-from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.records import Cell, ScoreRow, UserError, write_atomically
+import numpy as np
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(ScoreRow))
-HEADER = ",".join(COLUMNS) + "\n"
-FORMER = ",".join(COLUMNS[:-1]) + "\n"  # of earlier versions, whose only backend was the default
+from clusterlm_jax.analysis.cells import Key, job_of, keys_of
+from clusterlm_jax.analysis.scoring.columns import FIRST_BACKEND, FORMER, HEADER, Scores, read_scores, written
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.records import JOBS, Cell, ScoreRow, UserError, write_atomically
 
 
 def read_rows(path: Path) -> list[ScoreRow]:
-    """The rows of a table. A last line that was cut off when a process was killed is left out.
+    """The rows of a table, an object each; `read_scores` reads long ones faster.
 
     Raises:
-      UserError: if the file is not a table of scores.
+      UserError: if the file is not a table of scores, or is damaged.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    header = FORMER if text.startswith(FORMER) else HEADER
-    if not header.startswith(text[: len(header)]):
-        raise UserError(f"{path} is not a table of scores: its columns are not {', '.join(COLUMNS)}.")
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    return _as_named_today(list(_parse(path, lines[1:], header.count(","))))
-
-
-def _parse(path: Path, lines: list[str], commas: int) -> Iterator[ScoreRow]:
-    for number, line in enumerate(lines, start=2):
-        try:
-            (fields,) = csv.reader([line])
-            if len(fields) != commas + 1:
-                raise ValueError(fields)
-            # Millions of rows share few names.
-            run, split, layer, label, reducer, score, *backend = map(
-                sys.intern, (fields[0], *fields[4:9], *fields[10:])
-            )
-            seed, epoch, step = map(int, fields[1:4])
-            yield ScoreRow(run, seed, epoch, step, split, layer, label, reducer, score, float(fields[9]), *backend)
-        except (ValueError, csv.Error) as error:
-            raise UserError(
-                f"{path} is damaged at line {number}: delete all lines of its cell to score it again."
-            ) from error
-
-
-def _as_named_today(rows: list[ScoreRow]) -> list[ScoreRow]:
-    """The rows of an older table, where both accuracies by neighbours gave ties to the nearest, under their names."""
-    if any(row.score.endswith("_nearest") for row in rows):
-        return rows
-    old = {"knn_accuracy", "knn_task_accuracy"}
-    return [dataclasses.replace(row, score=f"{row.score}_nearest") if row.score in old else row for row in rows]
+    return list(read_scores(path))
 
 
 class ScoreTable:
@@ -72,18 +35,24 @@ class ScoreTable:
 
     def __init__(self, path: Path, spec: AnalysisSpec) -> None:
         self._path, self._spec = path, spec
-        cells = self._read()
-        missing = {cell: keys_of(cell, spec) - rows.keys() for cell, rows in cells.items()}
-        if cells and missing[last := next(reversed(cells))]:
-            del cells[last], missing[last]
-        for cell, keys in missing.items():
-            if keys:
+        self._done: set[Cell] = set()
+        if path.exists():
+            self._open(read_scores(path))
+
+    def _open(self, scores: Scores) -> None:
+        cells, cell_M = _cells(scores)
+        missing = self._missing(scores, cells, cell_M)
+        whole = len(cells) - (len(cells) - 1 in missing)  # without the last, if it is incomplete
+        for number in missing:
+            if number < whole:
+                keys = missing[number]
                 raise UserError(
-                    f"{path} lacks {len(keys)} scores of the cell {cell.name} (the first: {' '.join(min(keys))}), so "
-                    "it is damaged, or another version wrote it: use a new --workdir, or, if the hidden states were "
-                    "kept, delete the file to score them again."
+                    f"{self._path} lacks {len(keys)} scores of the cell {cells[number].name} (the first: "
+                    f"{' '.join(min(keys))}), so it is damaged, or another version wrote it: use a new --workdir, or, "
+                    "if the hidden states were kept, delete the file to score them again."
                 )
-        self._keep(cells)
+        self._done = set(cells[:whole])
+        self._keep(scores, (cell_M < whole) & _first(cell_M, scores.groups("label", "score")))
 
     def done(self, cell: Cell) -> bool:
         return cell in self._done
@@ -107,38 +76,66 @@ class ScoreTable:
         """Drops the rows of a run for epochs later than `epoch`, for all seeds."""
         late = {cell for cell in self._done if cell.run == run and cell.epoch > epoch}
         if late:
-            self._keep({cell: rows for cell, rows in self._read().items() if cell not in late})
+            scores = read_scores(self._path)
+            self._done -= late
+            self._keep(scores, ~(scores.run.is_(run) & (scores.epoch > epoch)))
 
     def _write(self, rows: list[ScoreRow]) -> None:
         size = self._path.stat().st_size if self._path.exists() else 0
-        text = _lines(rows) if size else HEADER + _lines(rows)
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(text)
+            with self._path.open("ab") as file:
+                file.write(written(rows) if size else HEADER + written(rows))
         except OSError:
             if self._path.exists():
                 os.truncate(self._path, size)
             raise
 
-    def _read(self) -> dict[Cell, dict[Key, ScoreRow]]:
-        """The rows of each cell, cells in the order of the file. Of repeated rows the first counts."""
-        cells: dict[Cell, dict[Key, ScoreRow]] = collections.defaultdict(dict)
-        for row in read_rows(self._path) if self._path.exists() else ():
-            job = job_of(row.reducer, row.score)
-            cell = Cell(row.run, row.seed, row.epoch, row.step, row.split, row.layer, job)
-            cells[cell].setdefault((row.label, row.score), row)
-        return cells
+    def _missing(self, scores: Scores, cells: list[Cell], cell_M: np.ndarray) -> dict[int, list[Key]]:
+        """The scores that incomplete cells lack, by their numbers."""
+        _, first, key_M = np.unique(scores.groups("label", "score"), return_index=True, return_inverse=True)
+        place = {(row.label, row.score): column for column, row in enumerate(scores[first])}
+        there = np.zeros((len(cells), len(place) + 1), bool)  # the last column is of scores that no cell has
+        there[cell_M, key_M] = True
+        wanted, missing = {}, {}
+        for number, cell in enumerate(cells):
+            kind = cell.job, cell.split  # on which alone the scores depend
+            if kind not in wanted:
+                keys = list(keys_of(cell, self._spec))
+                wanted[kind] = keys, [place.get(key, -1) for key in keys]
+            keys, columns = wanted[kind]
+            if not there[number, columns].all():
+                missing[number] = [key for key, has in zip(keys, there[number, columns], strict=True) if not has]
+        return missing
 
-    def _keep(self, cells: Mapping[Cell, Mapping[Key, ScoreRow]]) -> None:
-        """Sets which cells are done, and rewrites the file if it has anything else."""
-        self._done = set(cells)
-        text = HEADER + "".join(_lines(rows.values()) for rows in cells.values())
-        if self._path.exists() and text.encode() != self._path.read_bytes():
-            write_atomically(self._path, lambda path: path.write_bytes(text.encode()))
+    def _keep(self, scores: Scores, kept_M: np.ndarray) -> None:
+        """Rewrites the file if it has anything else than these of its rows."""
+        content = self._path.read_bytes()
+        if content.startswith(FORMER):
+            content = HEADER + content[len(FORMER) :].replace(b"\n", f",{FIRST_BACKEND}\n".encode())
+        elif content.startswith(HEADER) and content.endswith(b"\n") and kept_M.all():
+            return
+        end_M = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n")) + 1  # of the header, of each row
+        changes = np.flatnonzero(np.diff(kept_M, prepend=False, append=False)).reshape(-1, 2)
+        lines = (content[end_M[start] : end_M[stop]] for start, stop in changes)
+        write_atomically(self._path, lambda path: path.write_bytes(b"".join([HEADER, *lines])))
 
 
-def _lines(rows: Iterable[ScoreRow]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerows([*dataclasses.astuple(row)[:-2], repr(row.value), row.backend] for row in rows)
-    return file.getvalue()
+def _cells(scores: Scores) -> tuple[list[Cell], np.ndarray]:
+    """The cells in the order of the file, and the number of each row's, int [row]."""
+    _, first, pair_M = np.unique(scores.groups("reducer", "score"), return_index=True, return_inverse=True)
+    job_M = np.array([JOBS.index(job_of(row.reducer, row.score)) for row in scores[first]], int)[pair_M]
+    place_M = scores.groups("run", "seed", "epoch", "step", "split", "layer") * len(JOBS) + job_M
+    _, first, cell_M = np.unique(place_M, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    cells = [
+        Cell(row.run, row.seed, row.epoch, row.step, row.split, row.layer, JOBS[job])
+        for row, job in zip(scores[first[order]], job_M[first[order]], strict=True)
+    ]
+    return cells, np.argsort(order)[cell_M]
+
+
+def _first(cell_M: np.ndarray, key_M: np.ndarray) -> np.ndarray:
+    """bool [row]: whether no earlier row has the same score of the same cell."""
+    first_M = np.zeros(len(cell_M), bool)
+    first_M[np.unique(cell_M * (key_M.max(initial=0) + 1) + key_M, return_index=True)[1]] = True
+    return first_M

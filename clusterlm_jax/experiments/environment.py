@@ -23,19 +23,22 @@ PACKAGES = (
 
 def record(workdir: WorkDir, precision: Mapping[str, str]) -> None:
     """Writes `env.json`: what the numbers of this run were made with; `precision` is that of the model's products."""
-    devices = jax.devices()
     workdir.write_json(
-        "env.json",
-        {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "backend": devices[0].platform,
-            "devices": [device.device_kind for device in devices],
-            "precision": {**precision, "analysis": "float64 distances, float32 states"},
-            "git_commit": _git_commit(),
-        },
+        "env.json", facts() | {"precision": {**precision, "analysis": "float64 distances, float32 states"}}
     )
+
+
+def facts() -> dict[str, Any]:
+    """The versions and devices of this process."""
+    devices = jax.devices()
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "backend": devices[0].platform,
+        "devices": [device.device_kind for device in devices],
+        "git_commit": _git_commit(),
+    }
 
 
 def check_device(config: Any, workdir: WorkDir) -> None:

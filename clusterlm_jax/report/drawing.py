@@ -35,6 +35,7 @@ STYLE = {
     "lines.linewidth": 1.2,
     "text.parse_math": False,  # names of directories may have a $ in them; we write no formulas
     "pdf.fonttype": 42,  # text stays text in the PDF
+    "axes.titley": 1.0,  # where it is anyway: left to find its place, each title lays out its axis once more
     "svg.hashsalt": "clusterlm",  # the same run gives the same bytes
 }
 # Okabe and Ito's colours, told apart by people with any colour vision; black is left to the final norm.

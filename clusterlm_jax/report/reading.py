@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from clusterlm_jax.analysis.table import read_rows
+from clusterlm_jax.analysis.scoring.columns import Scores, read_scores
 from clusterlm_jax.json_files import read_json, read_jsonl
-from clusterlm_jax.records import ScoreRow, UserError
+from clusterlm_jax.records import UserError
 from clusterlm_jax.report.run import Curve, Embeddings, Key, NotRun, Run
 from clusterlm_jax.workdir import WorkDir
 
@@ -41,19 +41,19 @@ def read_phases(workdir: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...
       UserError: there is no such directory, or a file in it is damaged.
     """
     files = read_files(workdir)
-    rows = list(files.pop("rows"))
+    rows: Scores = files.pop("rows")
     records = [record for record in files.pop("records") if record["run"] in names]
     facts = files.pop("facts")
-    seeds = sorted({row.seed for row in rows} | {record["seed"] for record in records}) or [0]
+    seeds = sorted({*np.unique(rows.seed).tolist(), *(record["seed"] for record in records)}) or [0]
     phases = {}
     for name in names:
         own = facts | facts.get("phases", {}).get(name, {})
         runs = tuple(
             Run(
                 seeds=(seed,),
-                curves=_curves(row for row in rows if row.seed == seed and row.run == name),
+                curves=curves_of(rows[rows.run.is_(name) & (rows.seed == seed)]),
                 metrics=_metrics(r for r in records if r["seed"] == seed and r["run"] == name),
-                symbols={_key(row): row.value for row in rows if row.seed == seed and row.run == SYMBOLS},
+                symbols=_last_values(rows[rows.run.is_(SYMBOLS) & (rows.seed == seed)]),
                 facts=own | {section: own.get(section, {}).get(str(seed), {}) for section in SECTIONS_BY_SEED},
                 embeddings=_embeddings(workdir / "embeddings" / name / f"seed={seed}"),
                 **files,
@@ -78,7 +78,7 @@ def read_files(workdir: Path) -> dict[str, Any]:
         seconds[record["stage"]] += record["seconds"]
     return {
         "name": name_of(workdir),
-        "rows": read_rows(scores) if scores.exists() else (),
+        "rows": read_scores(scores) if scores.exists() else Scores.none(),
         "records": WorkDir(workdir).metrics_rows(),
         "facts": read_json(workdir / "run.json"),
         "config": read_json(workdir / "config.json"),
@@ -159,17 +159,23 @@ def read_space(path: Path, *labels: str) -> dict[str, np.ndarray]:
     return space
 
 
-def _key(row: ScoreRow) -> Key:
-    return Key(row.split, row.layer, row.label, row.reducer, row.score)
-
-
-def _curves(rows: Iterable[ScoreRow]) -> dict[Key, Curve]:
+def curves_of(rows: Scores) -> dict[Key, Curve]:
     """Curves of the defined values: shares of hard examples are undefined where there are none."""
-    curves: dict[Key, dict[int, float]] = collections.defaultdict(dict)
-    for row in rows:
-        if math.isfinite(row.value):
-            curves[_key(row)][row.epoch] = row.value
-    return {key: dict(sorted(curve.items())) for key, curve in curves.items()}
+    rows = rows[np.isfinite(rows.value)]
+    group_M = rows.groups(*Key._fields)
+    rows, group_M = (column[np.lexsort((rows.epoch, group_M))] for column in (rows, group_M))
+    starts = np.flatnonzero(np.diff(group_M, prepend=-1))
+    keys = [Key(row.split, row.layer, row.label, row.reducer, row.score) for row in rows[starts]]
+    epochs, values = rows.epoch.tolist(), rows.value.tolist()
+    ends = [*starts[1:].tolist(), len(rows)]
+    return {
+        key: dict(zip(epochs[start:end], values[start:end], strict=True))
+        for key, start, end in zip(keys, starts.tolist(), ends, strict=False)  # without rows there is an end too many
+    }
+
+
+def _last_values(rows: Scores) -> dict[Key, float]:
+    return {Key(row.split, row.layer, row.label, row.reducer, row.score): row.value for row in rows}
 
 
 def _metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:

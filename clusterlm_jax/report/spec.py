@@ -15,7 +15,8 @@ class ReportSpec:
 
     scatter_epochs: tuple[int, ...] = ()  # empty: first, halfway, best and last with an embedding, and the highest F1
     scatter_layer: str = ""  # empty: the layer with the best validation task F1
-    formats: tuple[str, ...] = ("png", "pdf")  # files per figure; the page carries its own pictures anyway
+    # Files per figure; the page carries its own pictures anyway. A PDF takes longer to draw than all the rest.
+    formats: tuple[str, ...] = ("png",)
     # The t-SNE spaces to turn and to play in the page, and over training as figures/clusters.gif. It adds the plotting
     # library's 5 MB to the page: False where many pages are kept.
     explorer: bool = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 
 from clusterlm_jax.analysis.clustering import centroids, kmeans, seed_of, tsne
+from clusterlm_jax.analysis.scoring import seeding
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.records import UserError
 
@@ -98,3 +101,18 @@ def test_fewer_distinct_points_have_fewer_centroids():
     points_ND = np.repeat(np.eye(3, dtype=np.float32), 5, axis=0)
     centroid_KD, _ = centroids(points_ND, 6, 0, AnalysisSpec())
     np.testing.assert_array_equal(np.sort(centroid_KD, axis=0), np.sort(np.eye(3), axis=0))
+
+
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@pytest.mark.parametrize("distinct", [5, 90], ids=["many equal points", "no equal points"])
+@pytest.mark.parametrize("kept", [True, False], ids=["from all distances", "too many points"])
+def test_clusterings_that_share_a_start_are_scikit_learns(
+    spec: AnalysisSpec, monkeypatch: pytest.MonkeyPatch, distinct: int, kept: bool
+) -> None:
+    """Breaks when a start draws other centres than "k-means++", or when a clustering changes the next one's."""
+    monkeypatch.setattr(seeding, "MOST_POINTS", 90 if kept else 10)
+    rng, start = np.random.default_rng(distinct), seeding.PlusPlus()
+    points_ND = np.float32(3 + rng.standard_normal((distinct, 6)))[rng.permutation(90) % distinct]
+    for clusters, seed in itertools.product((2, 4, 20), range(3)):
+        plain = KMeans(clusters, n_init=spec.kmeans_restarts, random_state=seed).fit_predict(points_ND)
+        np.testing.assert_array_equal(kmeans(points_ND, clusters, seed, spec, start), plain)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from clusterlm_jax.analysis.cells import keys_of
+from clusterlm_jax.analysis.scoring.columns import HEADER
 from clusterlm_jax.analysis.spec import AnalysisSpec
-from clusterlm_jax.analysis.table import HEADER, ScoreTable, read_rows
+from clusterlm_jax.analysis.table import ScoreTable, read_rows
 from clusterlm_jax.records import Cell, ScoreRow, UserError
 
 Rows = Callable[..., tuple[ScoreRow, ...]]
@@ -85,7 +86,7 @@ def test_a_half_written_last_cell_is_dropped(
 def test_a_half_written_header_is_an_empty_table(
     path: Path, spec: AnalysisSpec, cells: list[Cell], rows_of: Rows, kept: int
 ) -> None:
-    path.write_text(HEADER[:kept])
+    path.write_bytes(HEADER[:kept])
     filled(path, spec, cells[:1], rows_of)
     assert read_rows(path) == list(rows_of(cells[0]))
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-from clusterlm_jax.analysis.instruments.neighbours import BLOCK
+from clusterlm_jax.analysis.instruments.distances import BLOCK, References
 
 # Neighbours among all instances of other distributions; only those with the query's input symbol; only those without.
 ACROSS_SCORES = ("across", "across_same_input", "across_other_input")
@@ -38,10 +37,9 @@ def across_scores(
     Returns:
       (share, chance) by score, each in [0, 1], or nan if no query counts. Without inputs there is the first score.
     """
-    found: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(query_QD), BLOCK):  # in blocks, to bound the memory
+    near, found = References(reference_ND), {}
+    for start in range(0, len(query_QD), BLOCK):
         block = slice(start, start + BLOCK)
-        distance_QN = cdist(query_QD[block], reference_ND, "sqeuclidean")
         same_QN = {
             name: references[name] == queries[name][block][:, None]
             for name in ("task", "distribution", "input")
@@ -49,31 +47,33 @@ def across_scores(
         }
         other = ~same_QN["distribution"]
         among = [other, *([other & same_QN["input"], other & ~same_QN["input"]] if "input" in same_QN else [])]
+        index_QM, distance_QM = near.candidates(query_QD[block], among, neighbours)
+        task_QM = np.take_along_axis(same_QN["task"], index_QM, axis=1)
         for score, allowed_QN in zip(ACROSS_SCORES, among, strict=False):
-            found.setdefault(score, []).append(_shares(distance_QN, same_QN["task"], allowed_QN, neighbours))
+            allowed_QM = np.take_along_axis(allowed_QN, index_QM, axis=1)
+            share_Q = _shares(np.where(allowed_QM, distance_QM, np.inf), task_QM, allowed_QN.sum(axis=1), neighbours)
+            chance_Q = (same_QN["task"] & allowed_QN).sum(axis=1) / np.maximum(allowed_QN.sum(axis=1), 1)
+            found.setdefault(score, []).append(np.stack([share_Q, chance_Q], axis=1)[chance_Q > 0])
     return {score: _means(np.concatenate(blocks)) for score, blocks in found.items()}
 
 
-def _shares(distance_QN: np.ndarray, same_task_QN: np.ndarray, allowed_QN: np.ndarray, neighbours: int) -> np.ndarray:
-    """Share of the query's task among its nearest candidates and among all of them, [query, 2].
+def _shares(distance_QM: np.ndarray, same_task_QM: np.ndarray, allowed_Q: np.ndarray, neighbours: int) -> np.ndarray:
+    """Share of the query's task among its nearest candidates, [query].
 
-    The candidates are the references where `allowed_QN`. Both shares are nan if no candidate has the task.
+    Args:
+      distance_QM: of the nearest candidates of each query and perhaps of others, in any order; inf is none.
+      same_task_QM: whether they have the query's task.
+      allowed_Q: how many candidates there are.
     """
-    allowed_Q = allowed_QN.sum(axis=1)
     wanted_Q = np.minimum(neighbours, allowed_Q)
-    distance_QN = np.where(allowed_QN, distance_QN, np.inf)
-    nearest_QP = np.sort(np.partition(distance_QN, min(neighbours, distance_QN.shape[1]) - 1, axis=1)[:, :neighbours])
-    last_Q1 = np.take_along_axis(nearest_QP, np.maximum(wanted_Q - 1, 0)[:, None], axis=1)
-    nearer_QN, tied_QN = distance_QN < last_Q1, allowed_QN & (distance_QN == last_Q1)
+    last_Q1 = np.take_along_axis(np.sort(distance_QM, axis=1), np.maximum(wanted_Q - 1, 0)[:, None], axis=1)
+    nearer_QM, tied_QM = distance_QM < last_Q1, np.isfinite(distance_QM) & (distance_QM == last_Q1)
     # The places left after the nearer candidates are divided among the tied ones.
-    part_Q = (wanted_Q - nearer_QN.sum(axis=1)) / np.maximum(tied_QN.sum(axis=1), 1)
-    hits_Q = (same_task_QN & nearer_QN).sum(axis=1) + part_Q * (same_task_QN & tied_QN).sum(axis=1)
-    there_Q = (same_task_QN & allowed_QN).sum(axis=1)
-    share_Q2 = np.stack([hits_Q / np.maximum(wanted_Q, 1), there_Q / np.maximum(allowed_Q, 1)], axis=1)
-    return np.where(there_Q[:, None] > 0, share_Q2, np.nan)
+    part_Q = (wanted_Q - nearer_QM.sum(axis=1)) / np.maximum(tied_QM.sum(axis=1), 1)
+    hits_Q = (same_task_QM & nearer_QM).sum(axis=1) + part_Q * (same_task_QM & tied_QM).sum(axis=1)
+    return hits_Q / np.maximum(wanted_Q, 1)
 
 
 def _means(share_Q2: np.ndarray) -> tuple[float, float]:
-    counted = share_Q2[~np.isnan(share_Q2[:, 0])]
-    share, chance = counted.mean(axis=0) if len(counted) else (np.nan, np.nan)
+    share, chance = share_Q2.mean(axis=0) if len(share_Q2) else (np.nan, np.nan)
     return float(share), float(chance)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import pdist, squareform
+
+from clusterlm_jax.analysis.instruments.variance import group_sums
 
 GEOMETRY_SCORES = ("silhouette", "nc1")
 
@@ -11,10 +13,10 @@ GEOMETRY_SCORES = ("silhouette", "nc1")
 def distances(hidden_ND: np.ndarray) -> np.ndarray:
     """Euclidean distances of all pairs, float64 [instance, instance].
 
-    cdist subtracts before it squares. So equal states have distance exactly 0, and the many duplicates at layer 0 are
+    pdist subtracts before it squares. So equal states have distance exactly 0, and the many duplicates at layer 0 are
     recognised; the faster x² - 2xy + y² would leave rounding errors there.
     """
-    return cdist(hidden_ND, hidden_ND)
+    return squareform(pdist(hidden_ND))
 
 
 def silhouette(distance_NN: np.ndarray, label_N: np.ndarray) -> float:
@@ -22,12 +24,16 @@ def silhouette(distance_NN: np.ndarray, label_N: np.ndarray) -> float:
 
     It is 0 if all states are equal, and nan if the label has one value or a different value for every instance.
     """
-    from sklearn.metrics import silhouette_score  # slow to import, and only workers need it
-
-    groups = len(np.unique(label_N))
-    if not 1 < groups < len(label_N):
+    _, group_N, count_G = np.unique(label_N, return_inverse=True, return_counts=True)
+    if not 1 < len(count_G) < len(label_N):
         return float("nan")
-    return float(silhouette_score(distance_NN, label_N, metric="precomputed"))
+    own_NG = group_N[:, None] == np.arange(len(count_G))
+    sum_NG = distance_NN @ own_NG.astype(float)  # of the distances to each group
+    inside_N = sum_NG[own_NG] / np.maximum(count_G - 1, 1)[group_N]
+    nearest_N = np.where(own_NG, np.inf, sum_NG / count_G).min(axis=1)
+    larger_N = np.maximum(inside_N, nearest_N)
+    counts_N = (count_G[group_N] > 1) & (larger_N > 0)  # 0 where an instance is alone, or all are equal
+    return float(np.divide(nearest_N - inside_N, larger_N, out=np.zeros(len(label_N)), where=counts_N).mean())
 
 
 def nc1(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
@@ -37,9 +43,7 @@ def nc1(hidden_ND: np.ndarray, label_N: np.ndarray) -> float:
     groups have equal weight. It falls to 0 as the groups collapse to their means. It is nan if these means are equal.
     """
     _, group_N, count_G = np.unique(label_N, return_inverse=True, return_counts=True)
-    sum_GD = np.zeros((len(count_G), hidden_ND.shape[1]))
-    np.add.at(sum_GD, group_N, hidden_ND)
-    mean_GD = sum_GD / count_G[:, None]
+    mean_GD = group_sums(hidden_ND, group_N, len(count_G)) / count_G[:, None]
     within_ND = (hidden_ND - mean_GD[group_N]) / np.sqrt(count_G * len(count_G))[group_N, None]
     between_GD = (mean_GD - mean_GD.mean(axis=0)) / np.sqrt(len(count_G))
     # With the SVD of the group means, S_B = V s^2 V'. So its pseudo-inverse needs no matrix of width x width.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-BLOCK = 64  # queries compared at a time, which bounds the memory for their distances
+from clusterlm_jax.analysis.instruments.distances import BLOCK, References
 
 
 def nearest(query_QD: np.ndarray, reference_ND: np.ndarray, neighbours: int) -> np.ndarray:
@@ -16,10 +15,13 @@ def nearest(query_QD: np.ndarray, reference_ND: np.ndarray, neighbours: int) -> 
     Distances are Euclidean and summed term by term in float64. So equal points (at layer 0 only 25 are distinct) have
     exactly equal distances, and the stable sort decides their ties the same way everywhere.
     """
-    blocks = []
+    references, blocks = References(reference_ND), []
     for start in range(0, len(query_QD), BLOCK):
-        distance_QN = cdist(query_QD[start : start + BLOCK], reference_ND, "sqeuclidean")
-        blocks.append(np.argsort(distance_QN, axis=1, kind="stable")[:, :neighbours])
+        block_QD = query_QD[start : start + BLOCK]
+        everywhere_QN = np.ones((len(block_QD), len(reference_ND)), bool)
+        index_QM, distance_QM = references.candidates(block_QD, [everywhere_QN], neighbours)
+        order_QP = np.argsort(distance_QM, axis=1, kind="stable")[:, :neighbours]
+        blocks.append(np.take_along_axis(index_QM, order_QP, axis=1))
     return np.concatenate(blocks)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import collections
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from clusterlm_jax.analysis.scoring.requests import (
     Request,
     Silhouettes,
 )
+from clusterlm_jax.analysis.scoring.seeding import PlusPlus
 from clusterlm_jax.analysis.spec import AnalysisSpec
 
 
@@ -33,14 +35,15 @@ class SklearnEngine:
         self._spec = spec
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
-        return [Answer(self._one(request), "sklearn") for request in requests]
+        starts = collections.defaultdict(PlusPlus)  # by the points, so that clusterings of the same ones share it
+        return [Answer(self._one(request, starts), "sklearn") for request in requests]
 
-    def _one(self, request: Request) -> np.ndarray:
+    def _one(self, request: Request, starts: Mapping[int, PlusPlus]) -> np.ndarray:
         match request:
             case Coordinates(hidden_ND, seed):
                 return tsne(hidden_ND, seed, self._spec)
             case Clusters(points_ND, clusters, seed):
-                return kmeans(points_ND, clusters, seed, self._spec)
+                return kmeans(points_ND, clusters, seed, self._spec, starts[id(points_ND)])
             case Neighbours():
                 return nearest(*request)
             case Across():

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from clusterlm_jax.experiments.emergence import evidence
 from clusterlm_jax.experiments.emergence.correlation import correlations
@@ -230,7 +229,10 @@ def _order(values: Sequence[float]) -> float:
     """Rank correlation with the layer; 0 where all are equal."""
     if len(set(values)) < 2:
         return 0.0
-    return float(spearmanr(range(len(values)), values).statistic)
+    value_L = np.array(values)
+    higher_LL = np.subtract.outer(value_L, value_L)
+    rank_L = (higher_LL > 0).sum(axis=1) + (higher_LL == 0).sum(axis=1) / 2  # equal ones share their ranks
+    return float(np.corrcoef(np.arange(len(values)), rank_L)[0, 1])
 
 
 def _first_above(curve: Curve, threshold: float) -> float:

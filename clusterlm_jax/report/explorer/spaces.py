@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.linalg import orthogonal_procrustes
 
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report.drawing import TASKS
@@ -94,8 +93,8 @@ def aligned(space_N3: np.ndarray, before_N3: np.ndarray | None) -> np.ndarray:
     unit_N3 = centred_N3 / np.maximum(size, distance_N1 / EDGE)
     if before_N3 is None:
         return unit_N3
-    turn_33, _ = orthogonal_procrustes(unit_N3, before_N3)
-    return unit_N3 @ turn_33
+    left_33, _, right_33 = np.linalg.svd(unit_N3.T @ before_N3)
+    return unit_N3 @ left_33 @ right_33
 
 
 def packed(explorer: Explorer) -> dict[str, Any]:

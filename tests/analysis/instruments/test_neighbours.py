@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from clusterlm_jax.analysis.instruments.distances import BLOCK
 from clusterlm_jax.analysis.instruments.neighbours import majority, majority_nearest, nearest, neighbour_scores
 
 RANDOM = np.random.default_rng(3)
 
 
 def test_equals_scikit_learn_without_ties() -> None:
-    """150 queries need several blocks. Breaks when the metric is not Euclidean or the order is not by distance."""
-    query_QD, reference_ND = RANDOM.standard_normal((150, 12)), RANDOM.standard_normal((120, 12))
+    """Two blocks of queries. Breaks when the metric is not Euclidean or the order is not by distance."""
+    query_QD, reference_ND = RANDOM.standard_normal((BLOCK + 9, 12)), RANDOM.standard_normal((120, 12))
     expected = NearestNeighbors(n_neighbors=10, p=2).fit(reference_ND).kneighbors(query_QD, return_distance=False)
     np.testing.assert_array_equal(nearest(query_QD, reference_ND, 10), expected)
 
@@ -26,6 +28,23 @@ def test_ties_go_to_the_lowest_index() -> None:
         sorted(range(100), key=lambda n: (float(((query_D.astype(float) - reference_ND[n]) ** 2).sum()), n))[:10]
         for query_D in query_QD
     ]
+    np.testing.assert_array_equal(nearest(query_QD, reference_ND, 10), expected)
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e3, 1e18, 1e25], ids="{:.0e}".format)
+@pytest.mark.parametrize("references", [4, 300])
+def test_rounding_of_the_product_decides_nothing(size: float, references: int) -> None:
+    """Distances of 4e-4 of the states' own size, of which float32 keeps a digit or two, and equal ones among them.
+
+    Squares of the largest overflow in float32. Breaks when the product of states chooses among near references.
+    """
+    rng = np.random.default_rng(references)
+    centre_SD = np.float32(size * (1 + rng.standard_normal((3, 64))))
+    states_MD = centre_SD[rng.integers(0, 3, references + 20)]
+    states_MD += np.float32(1e-4 * size * rng.integers(-1, 2, (references + 20, 1)) * rng.standard_normal(64))
+    query_QD, reference_ND = states_MD[:20], states_MD[20:]
+    exact_QN = cdist(query_QD, reference_ND, "sqeuclidean")
+    expected = np.argsort(exact_QN, axis=1, kind="stable")[:, :10]
     np.testing.assert_array_equal(nearest(query_QD, reference_ND, 10), expected)
 
 

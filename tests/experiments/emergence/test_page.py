@@ -30,7 +30,8 @@ PAGE_ONLY = ReportSpec(formats=(), explorer=False)  # the explorer has tests of 
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run with its report; read it, do not change it."""
     workdir = made.write_run(tmp_path_factory.mktemp("report") / "run")
-    assert write(workdir, ReportSpec(explorer=False)) == workdir / "report.html"
+    spec = ReportSpec(formats=("png", "pdf"), explorer=False)
+    assert write(workdir, spec) == workdir / "report.html"
     return workdir
 
 
