@@ -225,6 +225,7 @@ class Evaluator:
         except Exception as error:
             if not self._closing:
                 self._failure = error
+                self._changed.set()
 
     def _score(self, cell: Cell, answered: Sequence[Answer] | None, worker: Worker | None) -> Worker:
         """Scores a cell, with a new worker where the old one is dead or there is none. Returns the worker in use."""

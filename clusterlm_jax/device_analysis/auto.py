@@ -1,12 +1,12 @@
-"""The engine that takes whichever of the two is faster: on an accelerator jax; on a CPU it depends on the request.
+"""The engine that takes whichever of the two is faster: on an accelerator jax; on a CPU jax for most t-SNEs.
 
-The bounds are measured, for one thread, as workers have (docs/speed.md):
+On one thread, as workers have, jax takes a tenth to a half of the time of scikit-learn's t-SNE, up to some thousand
+points (docs/speed.md):
 
     .venv/bin/python -m benchmarks.tsne
-    .venv/bin/python -m benchmarks.kmeans
 
-A program costs two to four seconds of compilation for each shape. So small problems, which would never save that much,
-stay with scikit-learn, and a run of them does not even load jax.
+The rest is as fast with numpy, or a matter of milliseconds. A program costs seconds of compilation for each shape. So
+small t-SNEs, which never save as much, stay with scikit-learn, and a run of them does not even load jax.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
-
-from clusterlm_jax.analysis.scoring.requests import Answer, Clusters, Coordinates, Engine, Request
+from clusterlm_jax.analysis.scoring.requests import Answer, Coordinates, Engine, Request
 from clusterlm_jax.analysis.scoring.scikit import SklearnEngine
 from clusterlm_jax.analysis.spec import AnalysisSpec
 
 LEAST_POINT_STEPS = 100_000  # of t-SNE, points times iterations: above, scikit-learn takes half a second or more
 MOST_POINTS = 5_000  # of t-SNE: above, the pairs take longer than the tree
-LEAST_PRODUCTS = 1 << 24  # of KMeans, numbers of the points times clusters: above, jax saves .2 s or more
 
 
 class AutoEngine:
@@ -46,14 +43,17 @@ class AutoEngine:
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         if self.central:
             return self._jax.answer(requests)
-        return [(self._jax if self._is_large(request) else self._sklearn).answer([request])[0] for request in requests]
+        large = [self._is_large(request) for request in requests]
+        found = {}
+        for is_large in sorted(set(large)):
+            engine = self._jax if is_large else self._sklearn
+            places = [place for place, at in enumerate(large) if at == is_large]
+            found |= zip(places, engine.answer([requests[place] for place in places]), strict=True)
+        return [found[place] for place in range(len(requests))]
 
     def _is_large(self, request: Request) -> bool:
         """Whether jax is the faster one on a CPU."""
-        match request:
-            case Coordinates(hidden_ND):
-                point_steps = len(hidden_ND) * self._spec.tsne_iterations
-                return point_steps >= LEAST_POINT_STEPS and len(hidden_ND) <= MOST_POINTS
-            case Clusters(points_ND, clusters):
-                return np.size(points_ND) * clusters >= LEAST_PRODUCTS
-        return False
+        if not isinstance(request, Coordinates):
+            return False
+        points = len(request.hidden_ND)
+        return points * self._spec.tsne_iterations >= LEAST_POINT_STEPS and points <= MOST_POINTS

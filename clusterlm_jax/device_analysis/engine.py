@@ -86,7 +86,7 @@ class JaxEngine:
         drawn = kmeans.draws(request.seed, self._spec.kmeans_restarts, most)
         arrays = filled(point_MD.astype(np.float32), size), weight_M, np.int32(request.clusters), drawn
         settings = {"iterations": self._spec.kmeans_iterations}
-        numbers = len(drawn) * size * most
+        numbers = max(len(drawn) * size * most, size * size)
         return Problem(kmeans.kmeans, arrays, settings, numbers, lambda cluster_M, _: cluster_M[point_N])
 
 

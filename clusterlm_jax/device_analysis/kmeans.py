@@ -37,8 +37,11 @@ def kmeans(
     variance = (weight_M @ jnp.square(point_MD)).mean() / weight_M.sum()
     is_cluster_K = jnp.arange(drawn.shape[1]) < clusters
 
+    square_M = jnp.square(point_MD).sum(axis=1)
+    distance_MM = jnp.maximum(square_M[:, None] - 2 * point_MD @ point_MD.T + square_M[None], 0)  # for all starts
+
     def start(drawn_KP: jax.Array) -> tuple[jax.Array, jax.Array]:
-        centre_KD = point_MD[_plus_plus(point_MD, weight_M, clusters, drawn_KP)]
+        centre_KD = point_MD[_plus_plus(distance_MM, weight_M, clusters, drawn_KP)]
         return _lloyd(point_MD, weight_M, centre_KD, is_cluster_K, TOLERANCE * variance, iterations)
 
     clusters_M, inertias = jax.vmap(start)(drawn)
@@ -51,13 +54,8 @@ def draws(seed: int, starts: int, most: int) -> np.ndarray:
     return np.random.default_rng(seed).random((starts, most, 2 + int(math.log(most))), np.float32)
 
 
-def _plus_plus(point_MD: jax.Array, weight_M: jax.Array, clusters: jax.Array, drawn_KP: jax.Array) -> jax.Array:
+def _plus_plus(distance_MM: jax.Array, weight_M: jax.Array, clusters: jax.Array, drawn_KP: jax.Array) -> jax.Array:
     """Indices of the first centres, each the best of P points drawn by their squared distance to those before."""
-    square_M = jnp.square(point_MD).sum(axis=1)
-
-    def distances(index_P: jax.Array) -> jax.Array:
-        product = point_MD[index_P] @ point_MD.T
-        return jnp.maximum(square_M[index_P][:, None] - 2 * product + square_M[None], 0)
 
     def draw(density_M: jax.Array, drawn_P: jax.Array) -> jax.Array:
         below_M = _cumulative(density_M)
@@ -67,12 +65,12 @@ def _plus_plus(point_MD: jax.Array, weight_M: jax.Array, clusters: jax.Array, dr
     def choose(place: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         index_K, nearest_M = state
         tried_P = draw(nearest_M * weight_M, drawn_KP[place])
-        nearest_PM = jnp.minimum(nearest_M[None], distances(tried_P))
+        nearest_PM = jnp.minimum(nearest_M[None], distance_MM[tried_P])
         best = (nearest_PM @ weight_M).argmin()
         return index_K.at[place].set(tried_P[best]), nearest_PM[best]
 
     first = draw(weight_M, drawn_KP[0, :1])
-    start = jnp.zeros(len(drawn_KP), first.dtype).at[0].set(first[0]), distances(first)[0]
+    start = jnp.zeros(len(drawn_KP), first.dtype).at[0].set(first[0]), distance_MM[first[0]]
     return lax.fori_loop(1, clusters, choose, start)[0]
 
 
