@@ -99,9 +99,9 @@ class Profile:
     def scored(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`evaluator.Worker.score`, timed by job."""
 
-        def score(worker: Any, cell: Any) -> Any:
+        def score(worker: Any, cell: Any, *answered: Any) -> Any:
             start = time.perf_counter()
-            answer = function(worker, cell)
+            answer = function(worker, cell, *answered)
             with self._lock:
                 self.jobs[cell.job] += time.perf_counter() - start
                 self.cells[cell.job] += 1
