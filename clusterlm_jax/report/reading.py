@@ -159,16 +159,16 @@ def read_space(path: Path, *labels: str) -> dict[str, np.ndarray]:
 
 def curves_of(rows: Scores) -> dict[Key, Curve]:
     """Curves of the defined values: shares of hard examples are undefined where there are none."""
-    rows = rows[np.isfinite(rows.value)]
     group_M = rows.groups(*Key._fields)
-    rows, group_M = (column[np.lexsort((rows.epoch, group_M))] for column in (rows, group_M))
-    starts = np.flatnonzero(np.diff(group_M, prepend=-1))
-    keys = [Key(row.split, row.layer, row.label, row.reducer, row.score) for row in rows[starts]]
-    epochs, values = rows.epoch.tolist(), rows.value.tolist()
-    ends = [*starts[1:].tolist(), len(rows)]
+    order_M = np.lexsort((rows.epoch, group_M))
+    order_M = order_M[np.isfinite(rows.value[order_M])]
+    starts = np.flatnonzero(np.diff(group_M[order_M], prepend=-1))
+    keys = [Key(row.split, row.layer, row.label, row.reducer, row.score) for row in rows[order_M[starts]]]
+    epoch_M, value_M = rows.epoch[order_M], rows.value[order_M]
+    ends = np.append(starts[1:], len(order_M))
     return {
-        key: dict(zip(epochs[start:end], values[start:end], strict=True))
-        for key, start, end in zip(keys, starts.tolist(), ends, strict=False)  # without rows there is an end too many
+        key: dict(zip(epoch_M[start:end].tolist(), value_M[start:end].tolist(), strict=True))
+        for key, start, end in zip(keys, starts, ends, strict=False)  # without rows there is an end too many
     }
 
 
