@@ -25,10 +25,11 @@ from tqdm import tqdm
 
 from benchmarks import command_line
 from clusterlm_jax.preemption import START_AGAIN
-from trials.runs import FLAGS, Attempt, NotSurvived, Trial, check_end, flags_of, rows_of, table, undisturbed
+from trials.runs import FLAGS, NAME, Attempt, NotSurvived, Trial, check_end, flags_of, rows_of, table, undisturbed
 
 DISK = "64m"  # of a tiny run's own disk
 YEAR = 365 * 86400
+MINUTES = 2  # for a cell, where a worker hangs; a busy machine takes one to start a worker
 
 
 def kill(trial: Trial) -> str | None:
@@ -45,22 +46,22 @@ def terminate(trial: Trial) -> None:
     """SIGTERM, as a machine that is taken away sends it."""
     if attempt := trial.harmed():
         attempt.process.terminate()
-        check_end(attempt, {START_AGAIN, 0})
+        if attempt.end() != -signal.SIGTERM:  # as before its first line has run, and after its last
+            check_end(attempt, {START_AGAIN, 0})
 
 
 def kill_worker(trial: Trial) -> None:
     """As the system does when memory is short; the run itself goes on."""
-    _strike_workers(trial, signal.SIGKILL)
+    _strike_workers(trial.start(), trial.moment(), signal.SIGKILL)
 
 
 def stop_worker(trial: Trial) -> None:
     """It hangs; the run itself goes on."""
-    _strike_workers(trial, signal.SIGSTOP)
+    _strike_workers(trial.start(f"--config.eval.cell_minutes={MINUTES}"), trial.moment(), signal.SIGSTOP)
 
 
-def _strike_workers(trial: Trial, number: signal.Signals) -> None:
-    attempt = trial.start("--config.eval.cell_minutes=0.5")
-    if not attempt.ends_within(trial.moment()):
+def _strike_workers(attempt: Attempt, moment: float, number: signal.Signals) -> None:
+    if not attempt.ends_within(moment):
         for pid in attempt.workers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -80,11 +81,12 @@ def fill_disk(trial: Trial) -> None:
 
 def write_protect(trial: Trial) -> None:
     """The disk, of a run that was killed: it says so, and goes on once it may write."""
-    kill(trial)
-    disk = trial.workdir.parent
+    if attempt := trial.harmed():
+        attempt.kill()
+    disk = trial.workdir.parent.parent
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     before = rows_of(trial.workdir)
-    attempt = Attempt(trial.workdir, trial.flags, log=disk.parent / "protected.log")
+    attempt = Attempt(trial.workdir, trial.flags)
     check_end(attempt, {2})
     if rows_of(trial.workdir) != before:
         raise NotSurvived("Rows changed on a disk that cannot be written.")
@@ -95,7 +97,7 @@ def start_twice(trial: Trial) -> None:
     """A second process in the same directory is refused, and the first goes on."""
     attempt = trial.start()
     if not attempt.ends_within(trial.moment()) and (trial.workdir / "config.json").exists():
-        second = Attempt(trial.workdir, trial.flags, log=trial.workdir.with_name("second.log"))
+        second = Attempt(trial.workdir, trial.flags)
         check_end(second, {2, 0})  # 0 where the first ended before it began
     check_end(attempt, {0})
 
@@ -189,7 +191,7 @@ class Campaign:
         if experiment not in self._clean:
             self._clean[experiment] = undisturbed(self._place / f"clean-{experiment}", flags)
         self._number += 1
-        return Trial(root / f"run-{self._number}", flags, *self._clean[experiment], self._rng)
+        return Trial(root / str(self._number) / NAME, flags, *self._clean[experiment], self._rng)
 
     def kills(self, experiment: str, most: int) -> int:
         """Kills one run until it ends by itself, or so often; how often it was."""

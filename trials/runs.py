@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.command_line import ROOT, SMALL, environment
 from tests.experiments.causal import toy
 from tests.extraction import tiny_tokenizer
 
+NAME = "run"  # of every work directory, as tables have it
 PATIENCE = 1800  # seconds for a run, which takes as many as a busy machine lets it
 KEPT = (
     "scores.csv",
@@ -123,17 +125,16 @@ class NotSurvived(Exception):
 
 
 class Attempt:
-    """A command under way, as a user starts it; what it tells goes to a file."""
+    """A command under way, as a user starts it."""
 
-    def __init__(self, workdir: Path, flags: tuple[str, ...], log: Path | None = None) -> None:
-        workdir.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log or workdir.with_name(f"{workdir.name}.log")
+    def __init__(self, workdir: Path, flags: tuple[str, ...]) -> None:
+        # Not on the disk of the work directory, which may be full.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this object
         given = [sys.executable, "-m", "clusterlm_jax.main", f"--workdir={workdir}", *flags]
         surroundings = environment() | {"HF_HUB_OFFLINE": "1"}
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                given, cwd=ROOT, env=surroundings, stdout=log, stderr=log, start_new_session=True
-            )
+        self.process = subprocess.Popen(
+            given, cwd=ROOT, env=surroundings, stdout=self._log, stderr=self._log, start_new_session=True
+        )
 
     def ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -164,7 +165,8 @@ class Attempt:
 
     @property
     def told(self) -> str:
-        return self._log.read_text(errors="replace")
+        """All that it has told so far. (Read at a place: the process writes at the file's own.)"""
+        return os.pread(self._log.fileno(), 2**30, 0).decode(errors="replace")
 
     @property
     def stage(self) -> str:
@@ -227,10 +229,9 @@ def undisturbed(workdir: Path, flags: tuple[str, ...]) -> tuple[Rows, float]:
     left, seconds = [], 0.0
     for name in ("first", "second"):
         begun = time.perf_counter()
-        attempt = Attempt(workdir / name, flags)
-        check_end(attempt, {0})
+        check_end(Attempt(workdir / name / NAME, flags), {0})
         seconds = time.perf_counter() - begun
-        left.append(rows_of(workdir / name))
+        left.append(rows_of(workdir / name / NAME))
     if left[0] != left[1]:
         raise NotSurvived(f"Two undisturbed runs differ in {list(left[0] - left[1])[:3]}.")
     return left[1], seconds
