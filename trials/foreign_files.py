@@ -16,7 +16,7 @@ from flax import serialization
 from safetensors.numpy import save_file
 from transformers import LlamaConfig
 
-from benchmarks.random_llama import _as_pytorch_names
+from benchmarks.random_llama import as_pytorch_names
 from clusterlm_jax.analysis.spec import OwnLabelsSpec
 from clusterlm_jax.data.natural import hendel, prompts
 from clusterlm_jax.experiments.states import file
@@ -42,7 +42,7 @@ def _checkpoint(weights: str) -> Path:
     vocabulary = tiny_tokenizer.save(directory, TEXTS)
     LlamaConfig(vocab_size=vocabulary, max_position_embeddings=32, **SIZES).save_pretrained(directory)
     params = loading.untrained(loading.describe(directory, "float32"), 0, jax.local_devices())
-    named = dict(_as_pytorch_names(params))
+    named = dict(as_pytorch_names(params))
     if weights == "model.safetensors":
         save_file(named, directory / weights)
     elif weights == "pytorch_model.bin":

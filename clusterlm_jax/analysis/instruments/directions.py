@@ -86,7 +86,7 @@ def without(state_MD: np.ndarray, centre_D: np.ndarray, basis_DR: np.ndarray) ->
 
 
 def _weights(state_ND: np.ndarray, task_N: np.ndarray) -> np.ndarray:
-    """The weights of each task in a probe on the states, scaled as `probe.probe_scores` does."""
+    """The weights of each task in a probe on the states, scaled as `probe.fits` does."""
     from sklearn.linear_model import LogisticRegression  # slow to import, and only clustering needs it
 
     centred_ND = state_ND - state_ND.mean(axis=0)

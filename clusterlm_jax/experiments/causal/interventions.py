@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from clusterlm_jax.analysis.clustering import centroids, seed_of
 from clusterlm_jax.analysis.instruments import directions as along
-from clusterlm_jax.analysis.instruments.probe import probe_scores
+from clusterlm_jax.analysis.instruments.probe import fits, predictions, probe_scores
 from clusterlm_jax.experiments.causal import effects
 from clusterlm_jax.experiments.causal.effects import GIVEN_INPUT, OTHER_INPUTS, RANDOM, RESIDUAL, Measured, parts
 from clusterlm_jax.experiments.causal.settings import Causal
@@ -197,7 +197,8 @@ class Bench:
             queries = trained.validation_LND[layer], trained.validation
             references = trained.training_LND[layer], trained.training
             with threadpool_limits(1):  # as in a worker process
-                scores = probe_scores(*queries, *references, self._rng(f"probe/{name}"), of.kind == effects.CONTROL)
+                fitted = fits(*queries, *references, self._rng(f"probe/{name}"), of.kind == effects.CONTROL)
+                scores = probe_scores(fitted, [predictions(*fit[:3]) for fit in fitted])
             found.append({"own": scores["probe_validation"]})
         return found
 
