@@ -8,13 +8,14 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from clusterlm_jax import config as configuration
 from clusterlm_jax.analysis import evaluator, worker
+from clusterlm_jax.analysis.scoring.requests import Answer
 from clusterlm_jax.data.natural import prompts
 from clusterlm_jax.experiments import phases
 from clusterlm_jax.experiments.causal.effects import read_effects
@@ -94,8 +95,8 @@ class HereAndNow:
     def __init__(self, *settings: Any) -> None:
         self._settings = settings
 
-    def score(self, cell: Cell) -> tuple[ScoreRow, ...] | str:
-        return worker._answer(cell, *self._settings)
+    def score(self, cell: Cell, answered: Sequence[Answer] | None = None) -> tuple[ScoreRow, ...] | str:
+        return worker._answer(cell, answered, *self._settings)
 
     def kill(self) -> None: ...
 
@@ -115,7 +116,7 @@ def states(rng: random.Random, folder: Path) -> None:
     path = rng.choice((place / f"{layer}.npy", place / "labels.npz"))
     path.write_bytes(odd.damaged(path.read_bytes(), rng))
     cell = Cell("main", 0, 2, 0, "validation", layer, "raw")
-    answer = worker._answer(cell, _settings().eval, workdir / "hidden", None)
+    answer = worker._answer(cell, None, _settings().eval, workdir / "hidden", None)
     if isinstance(answer, str):
         raise UserError(answer)
 

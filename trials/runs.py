@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ class Attempt:
     def __init__(self, workdir: Path, flags: tuple[str, ...]) -> None:
         # Not on the disk of the work directory, which may be full.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this object
+        weakref.finalize(self, self._log.close)
         given = [sys.executable, "-m", "clusterlm_jax.main", f"--workdir={workdir}", *flags]
         surroundings = environment() | {"HF_HUB_OFFLINE": "1"}
         self.process = subprocess.Popen(
