@@ -1,6 +1,7 @@
 """One epoch's evaluation, job by job: ours beside the plain loop over scikit-learn (`benchmarks/plain.py`).
 
     .venv/bin/python -m benchmarks.evaluator [WIDTH] [LAYERS] [--workers=N] [--jobs raw knn ...]
+        [--backends auto sklearn jax]
 
 The hidden states are random, of the main experiment's sizes and with its labels, around a mean for each task and input,
 so that there is something to find. Ours are scored as in a run, by worker processes that are there already; theirs run
@@ -24,7 +25,7 @@ from benchmarks.command_line import whole
 from clusterlm_jax.analysis.cells import cells_of, label_columns
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
-from clusterlm_jax.analysis.spec import VALIDATION_ONLY, AnalysisSpec
+from clusterlm_jax.analysis.spec import BACKENDS, VALIDATION_ONLY, AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
@@ -47,10 +48,10 @@ def states(dataset: Dataset, width: int, layers: int) -> dict[str, HiddenStates]
     return found
 
 
-def ours(job: str, width: int, layers: int, workers: int) -> Callable[[], object]:
+def ours(job: str, width: int, layers: int, workers: int, backend: str) -> Callable[[], object]:
     """Scores an epoch's cells of a job; at every call another epoch, with the same states."""
     place = tempfile.TemporaryDirectory(prefix="clusterlm_jax-benchmark-")
-    root, spec = Path(place.name), AnalysisSpec(jobs=(job,), workers=workers, keep_hidden=True)
+    root, spec = Path(place.name), AnalysisSpec(jobs=(job,), workers=workers, backend=backend, keep_hidden=True)
     store, table = HiddenStore(root / "hidden", owner=True), ScoreTable(root / "scores.csv", spec)
     evaluator = Evaluator(spec, table, store, root / "embeddings")
     for given in states(synthesise(DataSpec(), seed=0), width, layers).values():
@@ -82,18 +83,19 @@ def theirs(job: str, width: int, layers: int) -> Callable[[], object]:
     return turn
 
 
-def measure(width: int, layers: int, workers: int, jobs: Sequence[str]) -> None:
-    print(f"an epoch of {layers} layers of width {width}, both splits; medians of {measuring.REPEATS}")
-    print(f"{'job':14} {'plain, s':>10} {'ours, s':>10} {'ratio':>8}   peak memory: plain, ours without workers")
+def measure(width: int, layers: int, workers: int, jobs: Sequence[str], backends: Sequence[str]) -> None:
+    print(f"an epoch of {layers} layers of width {width}, both splits; medians of {measuring.REPEATS}; peak memory of")
+    print("the plain loop, and of ours without its workers: of the host, and of an accelerator")
+    print(f"{'job':14} {'plain, s':>10}", *(f"{f'{backend}, s':>12} {'ratio':>8}" for backend in backends))
     measured = {}
     for job in jobs:
-        sides = {"plain": partial(theirs, job, width, layers), "ours": partial(ours, job, width, layers, workers)}
+        sides = {"plain": partial(theirs, job, width, layers)}
+        sides |= {backend: partial(ours, job, width, layers, workers, backend) for backend in backends}
         found = measuring.in_turns(sides)
         measured |= {f"{job}, {side}": of for side, of in found.items()}
-        show(job, *found.values())
-    of_side = [[measured[f"{job}, {side}"] for job in jobs] for side in ("plain", "ours")]
-    plain_s, ours_s = (sum(of.seconds for of in side) for side in of_side)
-    print(f"{'all':14} {plain_s:10.2f} {ours_s:10.2f} {plain_s / ours_s:7.1f}x")
+        memory = ", ".join(f"{measuring.mib(of.host_mib)} {measuring.mib(of.device_mib)}" for of in found.values())
+        show(job, [of.seconds for of in found.values()], memory)
+    show("all", [sum(measured[f"{job}, {side}"].seconds for job in jobs) for side in ("plain", *backends)])
     ceilings = measuring.in_turns(measuring.ceilings())
     print(
         "the machine: {:.0f} GFLOP/s of a matrix product, {:.1f} GB/s of a copy".format(
@@ -103,9 +105,10 @@ def measure(width: int, layers: int, workers: int, jobs: Sequence[str]) -> None:
     measuring.tell("evaluator", measured | ceilings, width=width, layers=layers, workers=workers)
 
 
-def show(job: str, plain_side: measuring.Measured, our_side: measuring.Measured) -> None:
-    seconds = f"{plain_side.seconds:10.2f} {our_side.seconds:10.2f} {plain_side.seconds / our_side.seconds:7.1f}x"
-    print(f"{job:14} {seconds}   {measuring.mib(plain_side.host_mib)}, {measuring.mib(our_side.host_mib)}", flush=True)
+def show(job: str, seconds: Sequence[float], memory: str = "") -> None:
+    """A line: the plain loop, then ours by backend and how many times as fast each is."""
+    plain_s, *our_s = seconds
+    print(f"{job:14} {plain_s:10.3f}", *(f"{of:12.3f} {plain_s / of:7.1f}x" for of in our_s), f"  {memory}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -114,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("layers", nargs="?", type=whole, default=2, metavar="LAYERS", help="of the epoch")
     parser.add_argument("--workers", type=whole, default=2, metavar="N", help="processes that score cells")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS, help="what to evaluate")
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=("auto",), help="eval.backend of ours")
     command_line.run(measure, parser, arguments)
 
 

@@ -63,7 +63,8 @@ def cluster_layers(
       n_jobs: the number of processes; 1 is this one, -1 one for each core.
       progress: whether to show a progress bar.
       embeddings: a directory for the t-SNE coordinates, a file each; None keeps none.
-      **settings: of `analysis.spec.AnalysisSpec`, such as `tsne_perplexity`, `neighbours` or `null_draws`.
+      **settings: of `analysis.spec.AnalysisSpec`, such as `tsne_perplexity` or `null_draws`. Here `backend` is
+        "sklearn" unless told otherwise; "auto" finds t-SNE faster, in another process or on an accelerator.
 
     Returns:
       A row for each number: its layer, label, reducer, score and value, and the other columns of `scores.csv`.
