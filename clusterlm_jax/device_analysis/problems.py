@@ -15,7 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-NUMBERS_AT_ONCE = 2**31  # of the largest arrays of problems that are solved side by side, which bounds the memory
+# The largest arrays of problems that are solved side by side take this share of the device's memory: there are several,
+# and a training.
+SHARE_OF_MEMORY = 1 / 16
 
 
 class Problem(NamedTuple):
@@ -49,11 +51,16 @@ def solve(problems: Sequence[Problem]) -> list[np.ndarray]:
         groups[problem.shape].append(place)
     found: dict[int, np.ndarray] = {}
     for places in groups.values():
-        most = max(1, NUMBERS_AT_ONCE // problems[places[0]].numbers)
+        most = max(1, _numbers_at_once() // problems[places[0]].numbers)
         for start in range(0, len(places), most):
             some = places[start : start + most]
             found |= zip(some, _side_by_side([problems[place] for place in some]), strict=True)
     return [found[place] for place in range(len(problems))]
+
+
+def _numbers_at_once() -> int:
+    told = jax.devices()[0].memory_stats() or {}
+    return int(told.get("bytes_limit", 2**33) * SHARE_OF_MEMORY) // 4  # of float32
 
 
 def _side_by_side(problems: Sequence[Problem]) -> list[np.ndarray]:

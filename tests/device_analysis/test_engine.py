@@ -68,7 +68,7 @@ def test_problems_are_solved_in_parts_where_memory_is_short(monkeypatch, central
     points = [np.random.default_rng(seed).normal(size=(40, 5)).astype(np.float32) for seed in range(3)]
     requests = [Clusters(own, 6, seed) for seed, own in enumerate(points)]
     found = [engine.JaxEngine(SPEC).answer(requests)]
-    monkeypatch.setattr(problems, "NUMBERS_AT_ONCE", 2 * 48 * 6)  # starts, points and clusters of a problem
+    monkeypatch.setattr(problems, "_numbers_at_once", lambda: 48 * 48)  # the distances of one problem
     found.append(engine.JaxEngine(SPEC).answer(requests))
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     found.append(engine.JaxEngine(SPEC).answer(requests))
