@@ -1,0 +1,135 @@
+"""A Dask cluster gives the rows of worker processes here, also when one of its workers is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed")
+
+from clusterlm_jax.analysis.evaluator import Evaluator
+from clusterlm_jax.analysis.executors import dask
+from clusterlm_jax.analysis.executors.answering import answer
+from clusterlm_jax.analysis.executors.pool import PACKAGE_ROOT
+from clusterlm_jax.analysis.hidden_store import HiddenStore
+from clusterlm_jax.analysis.spec import AnalysisSpec
+from clusterlm_jax.analysis.table import ScoreTable, read_rows
+from clusterlm_jax.records import Cell, UserError
+
+PATIENCE_SECONDS = 60
+
+
+def started(*words: str) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE_ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclasses.dataclass
+class Running:
+    """A scheduler and two workers without nannies: whoever is killed stays dead."""
+
+    address: str
+    workers: list[subprocess.Popen]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Running]:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with contextlib.ExitStack() as open_:
+
+        def start(*words: str) -> subprocess.Popen:
+            process = open_.enter_context(started(*words))
+            open_.callback(process.kill)
+            return process
+
+        start("dask_scheduler", "--host", address, "--no-dashboard")
+        worker = ("dask_worker", address, "--no-nanny", "--no-dashboard", "--nthreads=1")
+        yield Running(address, [start(*worker), start(*worker)])
+
+
+@pytest.fixture
+def few(cells: list[Cell]) -> list[Cell]:
+    """20 of the cells, of the four quickest jobs and of t-SNE."""
+    quick = [cell for cell in cells if cell.job in ("raw", "across", "geometry")]
+    return quick + [cell for cell in cells if (cell.job, cell.layer) == ("tsne", "1")]
+
+
+def rows(path: Path) -> list[tuple]:
+    return sorted(dataclasses.astuple(row) for row in read_rows(path))
+
+
+def test_rows_are_those_of_this_machine_though_a_worker_is_killed(
+    cluster: Running, place: Path, spec: AnalysisSpec, few: list[Cell]
+) -> None:
+    """Killed with a cell in hand, once one is scored. No cell is lost, and none is there twice."""
+    spec = dataclasses.replace(spec, workers=2, keep_hidden=True)
+    hidden, victim = HiddenStore(place / "hidden"), cluster.workers[0]
+    for name, scheduler in (("here.csv", ""), ("cluster.csv", cluster.address)):
+        settings = dataclasses.replace(spec, scheduler=scheduler)
+        with Evaluator(settings, ScoreTable(place / name, spec), hidden, place / f"of-{name}") as evaluator:
+            evaluator.submit(few)
+            if scheduler:
+                client = evaluator._executor._client
+                wait_until(lambda: len(client.run(os.getpid)) == 2 and evaluator.finished)  # noqa: B023 - it is awaited
+                [at] = [address for address, pid in client.run(os.getpid).items() if pid == victim.pid]
+                wait_until(lambda: client.processing()[at])  # noqa: B023
+                assert evaluator.finished < len(few)
+                os.kill(victim.pid, signal.SIGKILL)
+            evaluator.drain()
+            assert evaluator.finished == len(few)
+    assert rows(place / "cluster.csv") == rows(place / "here.csv")
+    told = [*(place / "of-cluster.csv").rglob("*.npz")]
+    assert len(told) == 2
+    for path in told:
+        assert path.read_bytes() == (place / "of-here.csv" / path.relative_to(place / "of-cluster.csv")).read_bytes()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_with_other_versions_or_without_the_states_is_told_in_a_sentence(
+    place: Path, spec: AnalysisSpec, cells: list[Cell]
+) -> None:
+    older = dict(dask.versions()) | {"numpy": "1.0"}
+    said = dask._in_worker(older, PATIENCE_SECONDS, answer, cells[0], None, spec, place / "hidden", None)
+    assert "has numpy" in said and "(here 1.0): install the same there." in said and "jax" not in said
+    said = answer(cells[0], None, spec, place / "elsewhere", None)
+    assert "does not see" in said and "a disk that they share" in said
+
+
+def test_a_scheduler_that_does_not_answer_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "ANSWERS_WITHIN", 0.1)
+    for address in (f"tcp://127.0.0.1:{free_port()}", "nonsense://x", "x"):
+        with pytest.raises(UserError, match=r"No Dask scheduler answers at eval\.scheduler = '.*tcp://HOST:8786"):
+            dask.connect(address)
+
+
+def test_without_dask_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"eval\.scheduler needs Dask: pip install"):
+        dask.connect("tcp://127.0.0.1:8786")
