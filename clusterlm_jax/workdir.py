@@ -42,6 +42,8 @@ MIB, GIB = 2**20, 2**30
 class Busy(UserError):
     """Another process is working in the directory."""
 
+    WORDS = "Another process is working in"
+
 
 class WorkDir:
     """Paths and small files of a run: `config.json`, `run.json`, `metrics.jsonl`, `scores.csv`... (WORKSPACE.md)."""
@@ -80,7 +82,7 @@ class WorkDir:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise Busy(f"Another process is working in {self.root}.") from error
+                raise Busy(f"{Busy.WORDS} {self.root}.") from error
             with self.undone_if_refused():
                 yield
 

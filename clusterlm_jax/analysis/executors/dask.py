@@ -92,11 +92,15 @@ def versions() -> Mapping[str, str]:
     return {"clusterlm_jax": f"{own:08x}"} | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
+def other_versions(expected: Mapping[str, str]) -> str | None:
+    """A sentence, in a Dask worker whose versions are not those of the process that asks."""
+    there = versions()
+    differing = [f"{name} {there[name]} (not {wanted})" for name, wanted in expected.items() if there[name] != wanted]
+    if not differing:
+        return None
+    return f"the Dask worker on {platform.node()} has {', '.join(differing)}: install the same there."
+
+
 def _in_worker(expected: Mapping[str, str], seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
-    """A call in a Dask worker; a sentence where that has other versions."""
-    differing = [
-        f"{name} {version} (here {expected[name]})" for name, version in versions().items() if version != expected[name]
-    ]
-    if differing:
-        return f"the Dask worker on {platform.node()} has {', '.join(differing)}: install the same there."
-    return _workers.call(seconds, function, *arguments)
+    """A call in a Dask worker."""
+    return other_versions(expected) or _workers.call(seconds, function, *arguments)

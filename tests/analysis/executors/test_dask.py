@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 pytest.importorskip("distributed")
 
 from clusterlm_jax.analysis.evaluator import Evaluator
-from clusterlm_jax.analysis.executors import dask
+from clusterlm_jax.analysis.executors import commands, dask
 from clusterlm_jax.analysis.executors.answering import answer
 from clusterlm_jax.analysis.executors.pool import PACKAGE_ROOT
 from clusterlm_jax.analysis.hidden_store import HiddenStore
@@ -51,6 +53,7 @@ class Running:
 
     address: str
     workers: list[subprocess.Popen]
+    another: Callable[[], subprocess.Popen]
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +68,14 @@ def cluster() -> Iterator[Running]:
 
         start("dask_scheduler", "--host", address, "--no-dashboard")
         worker = ("dask_worker", address, "--no-nanny", "--no-dashboard", "--nthreads=1")
-        yield Running(address, [start(*worker), start(*worker)])
+        another = functools.partial(start, *worker)
+        yield Running(address, [another(), another()], another)
 
 
 @pytest.fixture
 def few(cells: list[Cell]) -> list[Cell]:
-    """20 of the cells, of the four quickest jobs and of t-SNE."""
-    quick = [cell for cell in cells if cell.job in ("raw", "across", "geometry")]
+    """14 of the cells: those of two quick jobs, and two of t-SNE."""
+    quick = [cell for cell in cells if cell.job in ("raw", "geometry")]
     return quick + [cell for cell in cells if (cell.job, cell.layer) == ("tsne", "1")]
 
 
@@ -83,7 +87,7 @@ def test_rows_are_those_of_this_machine_though_a_worker_is_killed(
     cluster: Running, place: Path, spec: AnalysisSpec, few: list[Cell]
 ) -> None:
     """Killed with a cell in hand, once one is scored. No cell is lost, and none is there twice."""
-    spec = dataclasses.replace(spec, workers=2, keep_hidden=True)
+    spec = dataclasses.replace(spec, keep_hidden=True)
     hidden, victim = HiddenStore(place / "hidden"), cluster.workers[0]
     for name, scheduler in (("here.csv", ""), ("cluster.csv", cluster.address)):
         settings = dataclasses.replace(spec, scheduler=scheduler)
@@ -117,7 +121,7 @@ def test_a_worker_with_other_versions_or_without_the_states_is_told_in_a_sentenc
 ) -> None:
     older = dict(dask.versions()) | {"numpy": "1.0"}
     said = dask._in_worker(older, PATIENCE_SECONDS, answer, cells[0], None, spec, place / "hidden", None)
-    assert "has numpy" in said and "(here 1.0): install the same there." in said and "jax" not in said
+    assert "has numpy" in said and "(not 1.0): install the same there." in said and "jax" not in said
     said = answer(cells[0], None, spec, place / "elsewhere", None)
     assert "does not see" in said and "a disk that they share" in said
 
@@ -133,3 +137,53 @@ def test_without_dask_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"eval\.scheduler needs Dask: pip install"):
         dask.connect("tcp://127.0.0.1:8786")
+
+
+DYING = """
+import os, pathlib, signal, time
+marker = pathlib.Path("marker")
+if not marker.exists():
+    marker.touch()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+def get_config(form):
+    raise ValueError("this is the second time")
+"""
+LASTING = """
+import os, pathlib, time
+pathlib.Path("pid").write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+def test_a_command_whose_worker_is_killed_is_begun_again_and_its_last_sentence_is_told(
+    cluster: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configuration file is what kills it, the first time."""
+    cluster.another()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dying.py").write_text(DYING)
+    with dask.connect(cluster.address) as client:
+        given = {"dying": ["--config=dying.py"], "help": ["--help"]}
+        ended = dict(commands.ended(client, given, tmp_path))
+    assert ended["dying"].code == 2 and "this is the second time" in ended["dying"].told
+    assert ended["help"].code == 0
+    assert "--workdir=DIR" in (tmp_path / "help.log").read_text()
+
+
+def test_a_command_ends_when_nobody_waits_for_it(
+    cluster: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after Ctrl-C where the grid was started. Breaks if it holds its work directory, which the next one needs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lasting.py").write_text(LASTING)
+    with dask.connect(cluster.address) as client:
+        waiting = threading.Thread(
+            target=lambda: [*commands.ended(client, {"lasting": ["--config=lasting.py"]}, tmp_path)], daemon=True
+        )
+        waiting.start()
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    pid = (tmp_path / "pid").read_text()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    waiting.join(PATIENCE_SECONDS)
+    assert "terminated" in (tmp_path / "lasting.log").read_text()
