@@ -146,8 +146,10 @@ class Evaluator:
             thread.start()
 
     def _wait_for(self, step: Callable[[], bool | None]) -> bool:
-        """Tries a step, which waits for a moment, until it succeeds; whether it did. A full queue stays full if scoring
-        has failed."""
+        """Tries a step, which waits for a moment, until it succeeds; whether it did.
+
+        A step that waited without end would do so where scoring has failed: then no room comes free.
+        """
         while not self._closing and not preemption.asked.is_set():
             self._raise_failure()
             with contextlib.suppress(queue.Full):

@@ -118,6 +118,18 @@ def test_rows_equal_those_of_a_direct_call(
     assert rows_at(undisturbed) == sorted(dataclasses.astuple(row) for _, rows in direct for row in rows)
 
 
+def test_any_executor_does(place: Path, undisturbed: Path, spec: AnalysisSpec, some: list[Cell]) -> None:
+    """A pool of threads, for one; it is shut down at the end."""
+    quick = [cell for cell in some if cell.job in ("raw", "geometry", "tree")]
+    store, threads = HiddenStore(place / "hidden"), ThreadPoolExecutor(1)
+    with Evaluator(spec, ScoreTable(place / "scores.csv", spec), store, None, threads) as evaluator:
+        evaluator.submit(quick)
+        evaluator.drain()
+    assert rows_at(place) == rows_at(undisturbed, quick)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        threads.submit(print)
+
+
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(
     place: Path, undisturbed: Path, spec: AnalysisSpec, some: list[Cell], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import logging
 import platform
 import zlib
 from collections.abc import Callable, Mapping
@@ -30,16 +31,25 @@ PACKAGES = ("jax", "numpy", "scipy", "scikit-learn")  # what rows are made with
 _workers = Workers(REST_SECONDS)  # of a Dask worker, for all of its threads
 
 
+def check_dask() -> None:
+    """Raises `UserError` where Dask is not installed."""
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise UserError("eval.scheduler needs Dask: pip install distributed, or clusterlm_jax[dask].") from error
+
+
 def connect(address: str) -> Client:
     """A connection to a scheduler.
 
     Raises:
       UserError: Dask is not installed, or no scheduler answers there.
     """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise UserError("eval.scheduler needs Dask: pip install distributed, or clusterlm_jax[dask].") from error
+    check_dask()
+    from distributed import Client
+
+    # What goes wrong is told in a sentence; Dask would log a traceback besides.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:  # no connection; no such protocol; no certificates
