@@ -22,7 +22,7 @@ pytest.importorskip("distributed")
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.executors import commands, dask
 from clusterlm_jax.analysis.executors.answering import answer
-from clusterlm_jax.analysis.executors.pool import PACKAGE_ROOT
+from clusterlm_jax.analysis.executors.pool import PACKAGE_ROOT, WorkerDied
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable, read_rows
@@ -114,6 +114,11 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_cell_that_hangs_in_the_cluster_is_ended(cluster: Running) -> None:
+    with dask.DaskExecutor(cluster.address, seconds=0.5) as executor:
+        assert isinstance(executor.submit(time.sleep, PATIENCE_SECONDS).exception(PATIENCE_SECONDS), WorkerDied)
 
 
 def test_a_worker_with_other_versions_or_without_the_states_is_told_in_a_sentence(
