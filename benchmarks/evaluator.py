@@ -1,108 +1,134 @@
 """One epoch's evaluation, job by job: ours beside the plain loop over scikit-learn (`benchmarks/plain.py`).
 
     .venv/bin/python -m benchmarks.evaluator [WIDTH] [LAYERS] [--workers=N] [--jobs raw knn ...]
-        [--backends auto sklearn jax]
+        [--backends auto sklearn jax] [--prompts] [--repeats=N]
 
 The hidden states are random, of the main experiment's sizes and with its labels, around a mean for each task and input,
-so that there is something to find. Ours are scored as in a run, by worker processes that are there already; theirs run
-in one process with the libraries' own threads.
+so that there is something to find. With `--prompts` they have the sizes, labels and jobs of `configs/probing.py`: one
+split of 8,800 prompts. Ours are scored as in a run, by worker processes that are there already; theirs run in one
+process with the libraries' own threads.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks import command_line, measuring, plain
 from benchmarks.command_line import whole
-from clusterlm_jax.analysis.cells import cells_of, label_columns
+from clusterlm_jax import config
+from clusterlm_jax.analysis.cells import QUERIES, REFERENCE, cells_of, label_columns
 from clusterlm_jax.analysis.evaluator import Evaluator
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.spec import BACKENDS, VALIDATION_ONLY, AnalysisSpec
 from clusterlm_jax.analysis.table import ScoreTable
+from clusterlm_jax.data.natural import prompts as natural
 from clusterlm_jax.data.spec import DataSpec
 from clusterlm_jax.data.synthetic import synthesise
-from clusterlm_jax.records import JOBS, SPLITS, Dataset, HiddenStates
+from clusterlm_jax.experiments.probing.probe import SPLIT as PROMPTS
+from clusterlm_jax.records import JOBS, SPLITS, HiddenStates
 
 
-def states(dataset: Dataset, width: int, layers: int) -> dict[str, HiddenStates]:
+class Sizes(NamedTuple):
+    """What is scored, but for its hidden states: the labels of each split, and how."""
+
+    labels: Mapping[str, Mapping[str, np.ndarray]]  # columns by split
+    spec: AnalysisSpec
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The splits that have cells."""
+        return tuple(split for split in self.labels if split != REFERENCE)
+
+
+def sizes(prompts: bool) -> Sizes:
+    """Those of probing, or of the main experiment."""
+    if prompts:
+        settings = config.build(config.default("probing"))
+        return Sizes({PROMPTS: natural.compose(settings.data, 0).labels}, settings.eval)
+    dataset = synthesise(DataSpec(), seed=0)
+    return Sizes({split: dataset.columns(dataset.splits[split]) for split in (*SPLITS, REFERENCE)}, AnalysisSpec())
+
+
+def states(labels: Mapping[str, Mapping[str, np.ndarray]], width: int, layers: int) -> dict[str, HiddenStates]:
     """States by split."""
     rng = np.random.default_rng(0)
-    size = [1 + int(dataset.labels[name].max()) for name in ("task", "input")]
-    mean_TD, mean_SD = (rng.normal(size=(values, width)) for values in size)
-    centre_ND = mean_TD[dataset.labels["task"]] + mean_SD[dataset.labels["input"]]
+    count = [1 + max(int(columns[name].max()) for columns in labels.values()) for name in ("task", "input")]
+    mean_TD, mean_SD = (rng.normal(size=(values, width)) for values in count)
     found = {}
-    for split in (*SPLITS, "training"):
-        index = dataset.splits[split]
-        hidden_LND = centre_ND[index] + rng.normal(size=(layers, len(index), width))
+    for split, columns in labels.items():
+        centre_ND = mean_TD[columns["task"]] + mean_SD[columns["input"]]
+        hidden_LND = np.stack([centre_ND + rng.normal(size=centre_ND.shape) for _ in range(layers)], dtype=np.float32)
         names = tuple(map(str, range(1, layers + 1)))
-        columns = dataset.columns(index)
-        found[split] = HiddenStates(hidden_LND.astype(np.float32), names, columns, "main", 0, 0, 0, split)
+        found[split] = HiddenStates(hidden_LND, names, columns, "main", 0, 0, 0, split)
     return found
 
 
-def ours(job: str, width: int, layers: int, workers: int, backend: str) -> Callable[[], object]:
+def ours(job: str, prompts: bool, width: int, layers: int, workers: int, backend: str) -> Callable[[], object]:
     """Scores an epoch's cells of a job; at every call another epoch, with the same states."""
     place = tempfile.TemporaryDirectory(prefix="clusterlm_jax-benchmark-")
-    root, spec = Path(place.name), AnalysisSpec(jobs=(job,), workers=workers, backend=backend, keep_hidden=True)
+    root, of = Path(place.name), sizes(prompts)
+    spec = dataclasses.replace(of.spec, jobs=(job,), workers=workers, backend=backend, keep_hidden=True)
     store, table = HiddenStore(root / "hidden", owner=True), ScoreTable(root / "scores.csv", spec)
     evaluator = Evaluator(spec, table, store, root / "embeddings")
-    for given in states(synthesise(DataSpec(), seed=0), width, layers).values():
+    for given in states(of.labels, width, layers).values():
         store.save(given)
     epochs = itertools.count(1)
 
     def turn() -> None:
         epoch, saved = next(epochs), root / "hidden/main/seed=0"
         shutil.copytree(saved / "epoch=0000", saved / f"epoch={epoch:04d}", copy_function=os.link)
-        evaluator.submit(cells_of("main", 0, epoch, 0, SPLITS, given.layers, spec))
+        evaluator.submit(cells_of("main", 0, epoch, 0, of.scored, given.layers, spec))
         evaluator.drain()
 
     turn.keeps = place  # else it would be removed now
     return turn
 
 
-def theirs(job: str, width: int, layers: int) -> Callable[[], object]:
+def theirs(job: str, prompts: bool, width: int, layers: int) -> Callable[[], object]:
     """The plain loop over the same layers and splits."""
-    given, spec = states(synthesise(DataSpec(), seed=0), width, layers), AnalysisSpec()
-    reference, rng = given["training"], np.random.default_rng(0)
+    labels, spec = sizes(prompts)
+    given, rng = states(labels, width, layers), np.random.default_rng(0)
     columns = {split: label_columns(of.labels) for split, of in given.items()}
+    scored = [split for split in sizes(prompts).scored if job not in VALIDATION_ONLY or split == QUERIES]
 
     def turn() -> None:
-        for split in SPLITS if job not in VALIDATION_ONLY else ("validation",):
-            for hidden_ND, reference_MD in zip(given[split].hidden_LND, reference.hidden_LND, strict=True):
-                layer = plain.Layer(hidden_ND, columns[split], reference_MD, columns["training"])
-                plain.JOBS[job](layer, spec, rng)
+        for split, layer in itertools.product(scored, range(layers)):
+            reference = (given[REFERENCE].hidden_LND[layer], columns[REFERENCE]) if REFERENCE in given else (None, {})
+            plain.JOBS[job](plain.Layer(given[split].hidden_LND[layer], columns[split], *reference), spec, rng)
 
     return turn
 
 
-def measure(width: int, layers: int, workers: int, jobs: Sequence[str], backends: Sequence[str]) -> None:
-    print(f"an epoch of {layers} layers of width {width}, both splits; medians of {measuring.REPEATS}; peak memory of")
+def measure(
+    width: int, layers: int, workers: int, jobs: Sequence[str], backends: Sequence[str], prompts: bool, repeats: int
+) -> None:
+    splits = "8,800 prompts" if prompts else "both splits"
+    print(f"an epoch of {layers} layers of width {width}, {splits}; medians of {repeats}; peak memory of")
     print("the plain loop, and of ours without its workers: of the host, and of an accelerator")
     print(f"{'job':14} {'plain, s':>10}", *(f"{f'{backend}, s':>12} {'ratio':>8}" for backend in backends))
-    measured = {}
+    measured, jobs = {}, [job for job in jobs if job in sizes(prompts).spec.jobs]
     for job in jobs:
-        sides = {"plain": partial(theirs, job, width, layers)}
-        sides |= {backend: partial(ours, job, width, layers, workers, backend) for backend in backends}
-        found = measuring.in_turns(sides)
+        sides = {"plain": partial(theirs, job, prompts, width, layers)}
+        sides |= {backend: partial(ours, job, prompts, width, layers, workers, backend) for backend in backends}
+        found = measuring.in_turns(sides, repeats)
         measured |= {f"{job}, {side}": of for side, of in found.items()}
         memory = ", ".join(f"{measuring.mib(of.host_mib)} {measuring.mib(of.device_mib)}" for of in found.values())
         show(job, [of.seconds for of in found.values()], memory)
     show("all", [sum(measured[f"{job}, {side}"].seconds for job in jobs) for side in ("plain", *backends)])
     ceilings = measuring.in_turns(measuring.ceilings())
-    print(
-        "the machine: {:.0f} GFLOP/s of a matrix product, {:.1f} GB/s of a copy".format(
-            *measuring.ceilings_of(ceilings)
-        )
-    )
-    measuring.tell("evaluator", measured | ceilings, width=width, layers=layers, workers=workers)
+    flops, bytes_ = measuring.ceilings_of(ceilings)
+    print(f"the machine: {flops:.0f} GFLOP/s of a matrix product, {bytes_:.1f} GB/s of a copy")
+    measuring.tell("evaluator", measured | ceilings, width=width, layers=layers, workers=workers, prompts=prompts)
 
 
 def show(job: str, seconds: Sequence[float], memory: str = "") -> None:
@@ -118,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=whole, default=2, metavar="N", help="processes that score cells")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS, help="what to evaluate")
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=("auto",), help="eval.backend of ours")
+    parser.add_argument("--prompts", action="store_true", help="as a pretrained model's states")
+    parser.add_argument("--repeats", type=whole, default=measuring.REPEATS, metavar="N", help="timed turns a side")
     command_line.run(measure, parser, arguments)
 
 

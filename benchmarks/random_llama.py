@@ -38,12 +38,7 @@ def write(directory: Path, width: int, blocks: int) -> None:
     Raises:
       UserError: the directory exists or cannot be made, or the heads do not fill the width.
     """
-    if width % HEAD:
-        raise UserError(f"WIDTH is {width}; it must be a multiple of {HEAD}, the width of a head.")
-    try:
-        directory.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"DIRECTORY is {directory}; it must be a new directory ({error.strerror}).") from error
+    make_place(directory, width)
     LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=width,
@@ -55,6 +50,20 @@ def write(directory: Path, width: int, blocks: int) -> None:
     params = pretrained.untrained(pretrained.describe(directory, "bfloat16", head=True), 0, jax.local_devices())
     save_file(dict(as_pytorch_names(params)), directory / "model.safetensors")
     print(f"A random LLaMA is in {directory}")
+
+
+def make_place(directory: Path, width: int) -> None:
+    """Makes the directory of a checkpoint of this width.
+
+    Raises:
+      UserError: it exists or cannot be made, or the heads do not fill the width.
+    """
+    if width % HEAD:
+        raise UserError(f"WIDTH is {width}; it must be a multiple of {HEAD}, the width of a head.")
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"DIRECTORY is {directory}; it must be a new directory ({error.strerror}).") from error
 
 
 def write_tokenizer(directory: Path, texts: Sequence[str]) -> int:

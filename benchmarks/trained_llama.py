@@ -23,13 +23,13 @@ from transformers import LlamaConfig
 
 from benchmarks import command_line
 from benchmarks.command_line import whole
-from benchmarks.random_llama import HEAD, as_pytorch_names, write_tokenizer
+from benchmarks.random_llama import HEAD, as_pytorch_names, make_place, write_tokenizer
 from clusterlm_jax.data.batching import reading_batches
 from clusterlm_jax.data.natural.shared import SharedSpec, compose
 from clusterlm_jax.extraction.instances import instances_of
 from clusterlm_jax.extraction.tokens import Tokenizer
 from clusterlm_jax.models.pretrained import loading
-from clusterlm_jax.records import Batch, Instances, UserError
+from clusterlm_jax.records import Batch, Instances
 from clusterlm_jax.training.patching import Trials, answers
 
 EVERY_WORDING = 55
@@ -44,12 +44,7 @@ def write(directory: Path, width: int, blocks: int, steps: int) -> None:
     Raises:
       UserError: the directory exists or cannot be made, or the heads do not fill the width.
     """
-    if width % HEAD:
-        raise UserError(f"WIDTH is {width}; it must be a multiple of {HEAD}, the width of a head.")
-    try:
-        directory.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"DIRECTORY is {directory}; it must be a new directory ({error.strerror}).") from error
+    make_place(directory, width)
     every, asked = compose(SharedSpec(wordings_per_task=EVERY_WORDING), 0), compose(SharedSpec(), 0)
     vocabulary = write_tokenizer(directory, [*every.texts, *(f" {output}" for output in every.names["output"])])
     sizes = {"hidden_size": width, "intermediate_size": 8 * width // 3, "num_attention_heads": width // HEAD}

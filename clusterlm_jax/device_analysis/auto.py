@@ -19,9 +19,6 @@ from clusterlm_jax.analysis.scoring.requests import Answer, Coordinates, Engine,
 from clusterlm_jax.analysis.scoring.scikit import SklearnEngine
 from clusterlm_jax.analysis.spec import AnalysisSpec
 
-# Of t-SNE: with 180 points a descent in three dimensions is chaotic, and scikit-learn's Barnes-Hut ended at lower
-# divergences than both exact ones. With 315 ours is no worse than either.
-LEAST_POINTS = 300
 LEAST_POINT_STEPS = 100_000  # of t-SNE, points times iterations: above, scikit-learn takes half a second or more
 MOST_POINTS = 5_000  # of t-SNE: above, the pairs take longer than the tree
 
@@ -60,4 +57,4 @@ class AutoEngine:
             return False
         points = len(request.hidden_ND)
         enough = points * self._spec.tsne_iterations >= LEAST_POINT_STEPS
-        return enough and LEAST_POINTS <= points <= MOST_POINTS
+        return enough and points <= MOST_POINTS

@@ -70,8 +70,13 @@ class EpochEnd:
     seeds: tuple[SeedEnd, ...]
 
     def params_of(self, index: int):
-        """The parameters of one seed."""
-        return jax.tree.map(lambda leaf: leaf[index], self.state.params)
+        """The parameters of one seed; on the host, where this process holds them whole.
+
+        A slice on the device would wait for the next epoch, which is computed meanwhile.
+        """
+        return jax.tree.map(
+            lambda leaf: (jax.device_get(leaf) if leaf.is_fully_addressable else leaf)[index], self.state.params
+        )
 
 
 class Dispatched(NamedTuple):

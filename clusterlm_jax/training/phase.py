@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 from typing import Any
 
-from clusterlm_jax.models.gpt2 import GPT2
 from clusterlm_jax.records import Dataset
 from clusterlm_jax.training.spec import TrainSpec
+
+if typing.TYPE_CHECKING:  # a page is drawn again without jax
+    from clusterlm_jax.models.gpt2 import GPT2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,9 +94,10 @@ def test_sizes_are_few():
 
 
 def test_auto_takes_jax_where_it_is_faster():
-    """On a CPU: t-SNE of some size. Breaks when small problems pay for a compilation, or for a chaotic descent."""
+    """On a CPU: t-SNE of some size. Breaks when small problems pay for a compilation."""
     spec = AnalysisSpec(backend="auto", kmeans_restarts=1)
-    small, large = np.random.default_rng(0).normal(size=(2, auto.LEAST_POINTS, 8)).astype(np.float32)
+    least = auto.LEAST_POINT_STEPS // spec.tsne_iterations
+    small, large = np.random.default_rng(0).normal(size=(2, least, 8)).astype(np.float32)
     chosen = auto.AutoEngine(spec)
     assert not chosen.central
     assert not chosen._is_large(Coordinates(small[:-1], 0))
