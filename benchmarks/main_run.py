@@ -31,13 +31,13 @@ from benchmarks import command_line, measuring
 from benchmarks.training import counted, useful
 from clusterlm_jax import config, experiments
 from clusterlm_jax import main as command
-from clusterlm_jax.analysis import evaluator
 from clusterlm_jax.analysis.evaluator import Evaluator
+from clusterlm_jax.analysis.executors.pool import Worker
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.data.batching import TrainingBatches, reading_batches
 from clusterlm_jax.data.synthetic import synthesise
 from clusterlm_jax.models.gpt2 import GPT2, initial_params, parameter_count
-from clusterlm_jax.records import UserError, layer_names
+from clusterlm_jax.records import Cell, UserError, layer_names
 from clusterlm_jax.training import steps
 from clusterlm_jax.training.checkpoints import Checkpoints
 from clusterlm_jax.training.loop import REFERENCE, Trainer
@@ -97,17 +97,17 @@ class Profile:
         self._within(more)
 
     def scored(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`evaluator.Worker.score`, timed by job."""
+        """`Worker.call`, timed by job."""
 
-        def score(worker: Any, cell: Any, *answered: Any) -> Any:
+        def call(worker: Worker, limit: float, answer: Any, cell: Cell, *settings: Any) -> Any:
             start = time.perf_counter()
-            answer = function(worker, cell, *answered)
+            rows = function(worker, limit, answer, cell, *settings)
             with self._lock:
                 self.jobs[cell.job] += time.perf_counter() - start
                 self.cells[cell.job] += 1
-            return answer
+            return rows
 
-        return score
+        return call
 
     def _within(self, seconds: float) -> None:
         if self._inside:
@@ -141,7 +141,7 @@ def profiled(words: Sequence[str], experiment: str, began: float) -> Told:
         for name in ("training_program", "losses_program"):
             program = functools.partial(_timed_program, profile, getattr(steps, name))
             patched.enter_context(mock.patch.object(steps, name, program))
-        patched.enter_context(mock.patch.object(evaluator.Worker, "score", profile.scored(evaluator.Worker.score)))
+        patched.enter_context(mock.patch.object(Worker, "call", profile.scored(Worker.call)))
         if profile.timed("outside of the stages", command.main)(["", *words]):
             raise UserError("The run ended with an error; it is told above.")
     return Told(profile.seconds, profile.jobs, profile.cells, *measuring.peaks())

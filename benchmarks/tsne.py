@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks import command_line, measuring
 from benchmarks.command_line import whole
 from clusterlm_jax.analysis.cells import QUERIES
-from clusterlm_jax.analysis.evaluator import ONE_THREAD
+from clusterlm_jax.analysis.executors.pool import ONE_THREAD
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.scoring.requests import Coordinates
 from clusterlm_jax.analysis.spec import AnalysisSpec

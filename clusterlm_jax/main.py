@@ -28,8 +28,10 @@ from clusterlm_jax import preemption
 if typing.TYPE_CHECKING:
     from ml_collections import config_dict
 
+    from clusterlm_jax.settings import Settings
+
 HELP = {"h", "help", "helpfull", "helpshort"}
-DISTRIBUTED = "distributed"
+DISTRIBUTED, POINT = "distributed", "point"
 KEY = "config."
 # Programs that took longer to compile are kept, the last used of them, in so many bytes.
 COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3", "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30)}
@@ -54,15 +56,16 @@ def main(argv: Sequence[str]) -> int:
         workdir = WorkDir(Path(given.get("workdir") or default_workdir(given["config"])).expanduser())
         if DISTRIBUTED in given:
             processes.join()
-        if parsed.grid:
+        points = config.points(parsed) if parsed.grid else {}
+        if points and POINT not in given:
             processes.refuse("the points of a grid run in one process each")
-            points = config.points(parsed)
             keep_compiled()
             from clusterlm_jax.experiments import grid
 
-            grid.run(points, config.shared(parsed), workdir)
+            grid.run(points, config.shared(parsed), workdir, {name: _point_alone(given, name) for name in points})
         else:
-            checked = config.build(parsed)
+            checked = _chosen(points, given[POINT]) if POINT in given else config.build(parsed)
+            workdir = WorkDir(workdir.root / given.get(POINT, ""))
             keep_compiled()
             from clusterlm_jax.experiments import stages
 
@@ -75,6 +78,20 @@ def main(argv: Sequence[str]) -> int:
         print(f"clusterlm_jax: {error}; {told}.", file=sys.stderr)
         return 2
     return 0
+
+
+def _chosen(points: Mapping[str, Settings], name: str) -> Settings:
+    from clusterlm_jax.records import UserError
+
+    if name not in points:
+        raise UserError(f"--point is {name!r}; config.grid has the points: {'; '.join(points) or 'none'}.")
+    return points[name]
+
+
+def _point_alone(given: Mapping[str, str | None], name: str) -> list[str]:
+    """The flags that run one point of a grid in its directory and nothing else, with all of this machine's cores."""
+    alone = {**given, KEY + "eval.scheduler": "", POINT: name}
+    return [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in alone.items()]
 
 
 def flags_of(words: Sequence[str]) -> dict[str, str | None]:
@@ -123,9 +140,9 @@ def parse(given: Mapping[str, str | None]) -> config_dict.ConfigDict:
             if value is not None:
                 raise UserError(f"--{name} takes no value, but was given {value!r}.")
             continue
-        if key == name and name not in ("config", "workdir"):
+        if key == name and name not in ("config", "workdir", POINT):
             raise UserError(
-                f"There is no --{name}; allowed: --config=FILE, --workdir=DIR, --config.KEY=VALUE, "
+                f"There is no --{name}; allowed: --config=FILE, --workdir=DIR, --config.KEY=VALUE, --point=NAME, "
                 "--distributed, --help."
             )
         if key != name and key not in allowed:

@@ -23,11 +23,12 @@ Runs one experiment of "Transformer-based Causal Language Models Perform Cluster
 them, and writes its report.
 
     .venv/bin/python -m clusterlm_jax.main --config=FILE[:FORM] [--workdir=DIR] [--config.KEY=VALUE ...]
-        [--distributed]
+        [--point=NAME] [--distributed]
 
     --config=FILE[:FORM]   the configuration, for example configs/synthetic.py, or configs/synthetic.py:quick on a CPU
     --workdir=DIR          the directory of the run, where an interrupted run resumes; default: runs/ and FILE's name
     --config.KEY=VALUE     another value of a key; a tuple needs quotes: "--config.seeds=(0, 1)"
+    --point=NAME           one point of a grid alone, without the comparison
     --distributed          one of several processes that train together, each started with this command (WORKSPACE.md)
     --config=FILE --help   every key, with its value in FILE and its reason
 

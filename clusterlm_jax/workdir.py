@@ -19,8 +19,8 @@ from typing import Any
 from clusterlm_jax.files import append_jsonl, read_json, read_jsonl
 from clusterlm_jax.records import UserError, write_atomically
 
-# What changes no number of a run: which stages run, how figures look, how many processes score the cells.
-MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.queue", "eval.cell_minutes")
+# What changes no number of a run: which stages run, how figures look, which and how many processes score the cells.
+MAY_DIFFER = ("stages", "report.", "eval.workers", "eval.scheduler", "eval.queue", "eval.cell_minutes")
 # Keys that earlier versions had, with the value that is now built in: a run with this value may be resumed.
 FORMER = {
     "eval.retries": 2,
@@ -41,6 +41,8 @@ MIB, GIB = 2**20, 2**30
 
 class Busy(UserError):
     """Another process is working in the directory."""
+
+    WORDS = "Another process is working in"
 
 
 class WorkDir:
@@ -80,7 +82,7 @@ class WorkDir:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise Busy(f"Another process is working in {self.root}.") from error
+                raise Busy(f"{Busy.WORDS} {self.root}.") from error
             with self.undone_if_refused():
                 yield
 

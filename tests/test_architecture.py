@@ -114,7 +114,7 @@ def test_each_side_keeps_to_its_libraries():
 def test_what_must_stay_light_loads_no_jax():
     """A worker process and a page drawn again need none."""
     parts = [f"clusterlm_jax.experiments.{name}.{part}" for name in experiments.names() for part in LIGHT_PARTS]
-    light = [f"clusterlm_jax.{name}" for name in ("analysis.worker", "main", "usage", "experiments.stages")]
+    light = [f"clusterlm_jax.{name}" for name in ("analysis.executors.worker", "main", "usage", "experiments.stages")]
     light += parts
     none_loads(["jax"], [*light, *(module for module in MODULES if room(module) == "report")])
 

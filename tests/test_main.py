@@ -86,6 +86,8 @@ def told_by(capsys, *flags: str) -> str:
         (["--config.grid=({'model.hidden_dim': [9]},)"], ["The point hidden_dim=9 of config.grid", "model.heads is 8"]),
         (["--config.grid={'model.hidden_dim': [8]}"], ["config.grid has the axis", "allowed: [{KEY: VALUE, ...}"]),
         (["--config.gird=({'model.hidden_dim': [8]},)"], ["no --config.gird", "did you mean grid?"]),
+        (["--config.grid=({'model.hidden_dim': [8]},)", "--point=8"], ["--point is '8'", "the points: hidden_dim=8."]),
+        (["--point=hidden_dim=8"], ["config.grid has the points: none."]),
         (["--config=configs/none.py"], ["no configuration file 'configs/none.py'"]),
         ([f"--config={CONFIG}:slow"], ["slow", "quick"]),
         (["hidden_dim=32"], ["What is 'hidden_dim=32'?"]),

@@ -8,20 +8,21 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from clusterlm_jax import config as configuration
-from clusterlm_jax.analysis import evaluator, worker
-from clusterlm_jax.analysis.scoring.requests import Answer
+from clusterlm_jax.analysis import evaluator
+from clusterlm_jax.analysis.executors.answering import answer
+from clusterlm_jax.analysis.spec import AnalysisSpec
 from clusterlm_jax.data.natural import prompts
 from clusterlm_jax.experiments import phases
 from clusterlm_jax.experiments.causal.effects import read_effects
 from clusterlm_jax.experiments.emergence.stages import the_phase
 from clusterlm_jax.experiments.work import Work
-from clusterlm_jax.records import Cell, ScoreRow, UserError
+from clusterlm_jax.records import Cell, UserError
 from clusterlm_jax.report import drawing
 from clusterlm_jax.report import page as pages
 from clusterlm_jax.training.checkpoints import sum_of
@@ -37,7 +38,7 @@ def finished() -> tuple[Path, tuple[str, ...]]:
     """The work directory of a tiny run with its hidden states, and its flags; it is there until the process ends."""
     place = Path(_kept().name)
     flags = (*runs.flags_of("emergence", place / "inputs"), "--config.eval.keep_hidden=True")
-    with mock.patch.object(evaluator, "Worker", HereAndNow):
+    with mock.patch.object(evaluator, "executor_of", HereAndNow):
         command_lines.run(place, [f"--workdir={place / 'run'}", *flags, f"--config.stages={STAGES}"], Work)
     return place / "run", flags
 
@@ -83,24 +84,17 @@ def resumed(name: str, stages: str) -> Callable[[random.Random, Path], None]:
         given["stages"] = ast.literal_eval(stages)  # or it would be written anew
         WorkDir(workdir).write_json("config.json", given)
         damage(rng.choice(sorted(path for path in workdir.glob(name) if path.is_file())), rng)
-        with mock.patch.object(evaluator, "Worker", HereAndNow), _nothing_drawn():
+        with mock.patch.object(evaluator, "executor_of", HereAndNow), _nothing_drawn():
             command_lines.run(folder, [f"--workdir={workdir}", *finished()[1], f"--config.stages={stages}"], Work)
 
     return case
 
 
-class HereAndNow:
-    """A worker in this process, which is there at once."""
+class HereAndNow(ThreadPoolExecutor):
+    """Workers are threads of this process, which are there at once."""
 
-    def __init__(self, *settings: Any) -> None:
-        self._settings = settings
-
-    def score(self, cell: Cell, answered: Sequence[Answer] | None = None) -> tuple[ScoreRow, ...] | str:
-        return worker._answer(cell, answered, *self._settings)
-
-    def kill(self) -> None: ...
-
-    end = kill
+    def __init__(self, spec: AnalysisSpec, count: int) -> None:
+        super().__init__(count)
 
 
 def _nothing_drawn() -> mock._patch:
@@ -116,9 +110,9 @@ def states(rng: random.Random, folder: Path) -> None:
     path = rng.choice((place / f"{layer}.npy", place / "labels.npz"))
     path.write_bytes(odd.damaged(path.read_bytes(), rng))
     cell = Cell("main", 0, 2, 0, "validation", layer, "raw")
-    answer = worker._answer(cell, None, _settings().eval, workdir / "hidden", None)
-    if isinstance(answer, str):
-        raise UserError(answer)
+    found = answer(cell, None, _settings().eval, workdir / "hidden", None)
+    if isinstance(found, str):
+        raise UserError(found)
 
 
 def checkpoint(rng: random.Random, folder: Path) -> None:

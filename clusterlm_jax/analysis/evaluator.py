@@ -1,22 +1,23 @@
-"""Scores cells in worker processes while the training continues."""
+"""Has cells scored while the training continues, and keeps their rows."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
 import logging
-import os
-import pickle
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+import joblib  # only to count cores
 
 from clusterlm_jax import preemption
 from clusterlm_jax.analysis.cells import splits_of
+from clusterlm_jax.analysis.executors.answering import answer
+from clusterlm_jax.analysis.executors.pool import Pool
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.scoring.requests import Answer
 from clusterlm_jax.analysis.scoring.scorer import Scorer
@@ -28,80 +29,44 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.2
 ATTEMPTS = 3  # at a cell: the system may kill a worker or two when memory is short
-PACKAGE_ROOT = Path(__file__).parents[2]
-# NPROC is for jax, which a worker may load: on the CPU, where an accelerator belongs to the process that trains.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "1")
 
 
-class WorkerDied(Exception):
-    """A worker process ended without an answer."""
+class _Try(NamedTuple):
+    """An attempt at a cell that has ended."""
 
-
-class Worker:
-    """A process that scores one cell at a time, on one thread.
-
-    One thread, because KMeans is 3 to 8 times faster on it at these sizes, and reproducible only on it
-    (scikit-learn#27518). Several cores are used by several workers.
-    """
-
-    def __init__(self, spec: AnalysisSpec, hidden: Path, embeddings: Path | None) -> None:
-        self._settings, self._seconds = (spec, hidden, embeddings), 60 * spec.cell_minutes
-        path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "clusterlm_jax.analysis.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | ONE_THREAD | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
-            start_new_session=True,  # so Ctrl-C interrupts only the main process, which then ends its workers
-        )
-
-    def score(self, cell: Cell, answered: Sequence[Answer] | None = None) -> tuple[ScoreRow, ...] | str:
-        """The rows of a cell, or a message if it could not be scored.
-
-        Args:
-          answered: what a central engine answered to the cell; without one the worker clusters itself.
-
-        Raises:
-          WorkerDied: if the process ended without an answer, or gave none in `spec.cell_minutes` and was killed.
-        """
-        limit = threading.Timer(self._seconds, self.kill)
-        limit.start()
-        try:
-            pickle.dump((cell, answered, *self._settings), self._process.stdin)
-            self._process.stdin.flush()
-            return pickle.load(self._process.stdout)
-        except (BrokenPipeError, EOFError, pickle.UnpicklingError) as error:
-            raise WorkerDied(f"exit code {self._process.wait()}") from error
-        finally:
-            limit.cancel()
-            limit.join()
-
-    def kill(self) -> None:
-        """Ends the process. A thread that waits in `score` gets `WorkerDied`."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Ends the process and closes its pipes."""
-        self.kill()
-        self._process.wait()
-        with contextlib.suppress(BrokenPipeError):  # closing flushes, and the process may not have read its last cell
-            self._process.stdin.close()
-        self._process.stdout.close()
+    cell: Cell
+    answered: Sequence[Answer] | None
+    attempt: int
+    future: Future[tuple[ScoreRow, ...] | str]
 
 
 class Evaluator:
-    """Scores cells in worker processes and appends their rows to the table. A context manager.
+    """Has cells scored by an executor and appends their rows to the table. A context manager.
 
     Unless `spec.keep_hidden`, the hidden states of an epoch are deleted when all its cells are in the table.
+
+    Args:
+      executor: any executor of `concurrent.futures`, shut down at the end. Its workers see the directory of the states,
+        and have one thread each. None opens that of the spec: worker processes of this machine, or a Dask cluster.
 
     Attributes:
       queued: number of cells submitted so far.
       finished: number of those that are in the table.
     """
 
-    def __init__(self, spec: AnalysisSpec, table: ScoreTable, store: HiddenStore, embeddings: Path | None) -> None:
+    def __init__(
+        self,
+        spec: AnalysisSpec,
+        table: ScoreTable,
+        store: HiddenStore,
+        embeddings: Path | None,
+        executor: Executor | None = None,
+    ) -> None:
         self._spec, self._table, self._store, self._embeddings = spec, table, store, embeddings
-        self._waiting: queue.Queue[tuple[Cell, Sequence[Answer] | None]] = queue.Queue(maxsize=spec.queue)
+        self._executor = executor
+        self._count = spec.workers or joblib.cpu_count()  # of cores, as far as this process may use them
+        self._room = threading.Semaphore(spec.queue + self._count)  # for cells that wait or are being scored
+        self._ended: queue.SimpleQueue[_Try] = queue.SimpleQueue()
         self._scorer = Scorer(spec, embeddings)
         # For a central engine: the cells of one submission each, besides those that it is at.
         self._asked: queue.Queue[list[Cell]] = queue.Queue(maxsize=1)
@@ -111,7 +76,6 @@ class Evaluator:
         self._failure: Exception | None = None
         self._closing = False
         self._threads: list[threading.Thread] = []
-        self._workers: list[Worker] = []
         self.queued = self.finished = 0
 
     def __enter__(self) -> Evaluator:
@@ -145,10 +109,10 @@ class Evaluator:
         if new and not self._threads:
             self._start()
         if new and self._scorer.engine.central:
-            self._put(self._asked, new)
+            self._wait_for(lambda: self._asked.put(new, timeout=POLL_SECONDS))
         else:
             for cell in new:
-                self._put(self._waiting, (cell, None))
+                self._hand_over(cell, None)
 
     def drain(self, progress: Callable[[int], None] = lambda finished: None) -> None:
         """Waits until every cell is scored, and calls `progress` with the number of scored cells meanwhile.
@@ -167,51 +131,60 @@ class Evaluator:
     def close(self) -> None:
         """Ends the workers. The cells they were working on stay unscored."""
         self._closing = True
-        with self._lock:  # workers are killed first: their threads wait for answers and could not be joined otherwise
-            for worker in self._workers:
-                worker.kill()
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
         for thread in self._threads:
             thread.join()
-        for worker in self._workers:
-            worker.end()
-        self._threads, self._workers = [], []
+        self._threads = []
 
     def _start(self) -> None:
-        import joblib  # only to count cores, as far as this process may use them
-
-        count = self._spec.workers or joblib.cpu_count()
-        work = [self._serve] * count + [self._cluster] * self._scorer.engine.central
+        if self._executor is None:
+            self._executor = executor_of(self._spec, self._count)
+        work = [self._collect] + [self._cluster] * self._scorer.engine.central
         self._threads = [threading.Thread(target=target, daemon=True) for target in work]
         for thread in self._threads:
             thread.start()
 
-    def _put(self, line: queue.Queue, item: object) -> None:
-        # With a timeout, because a full queue stays full if scoring has failed.
+    def _wait_for(self, step: Callable[[], bool | None]) -> bool:
+        """Tries a step, which waits for a moment, until it succeeds; whether it did.
+
+        A step that waited without end would do so where scoring has failed: then no room comes free.
+        """
         while not self._closing and not preemption.asked.is_set():
             self._raise_failure()
             with contextlib.suppress(queue.Full):
-                line.put(item, timeout=POLL_SECONDS)
-                return
+                if step() is not False:
+                    return True
+        return False
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
-    def _serve(self) -> None:
-        """A thread with one worker process: takes cells until the evaluator closes or a cell cannot be scored."""
-        worker = None
-        for cell, answered in self._taken(self._waiting):
-            with self._failures_noted():
-                worker = self._score(cell, answered, worker)
+    def _hand_over(self, cell: Cell, answered: Sequence[Answer] | None) -> None:
+        """Has a cell scored once there is room for it."""
+        if self._wait_for(lambda: self._room.acquire(timeout=POLL_SECONDS)):
+            self._try(cell, answered, 1)
+
+    def _try(self, cell: Cell, answered: Sequence[Answer] | None, attempt: int) -> None:
+        future = self._executor.submit(answer, cell, answered, self._spec, self._store.directory, self._embeddings)
+        # Some thread of the executor calls back; it must not wait for the disk.
+        future.add_done_callback(lambda future: self._ended.put(_Try(cell, answered, attempt, future)))
 
     def _cluster(self) -> None:
         """The thread of a central engine: asks it about all cells of a submission, then leaves them to the workers."""
         for cells in self._taken(self._asked):
             with self._failures_noted():
-                for answered in self._scorer.answers(cells, self._store):
-                    self._put(self._waiting, answered)
+                for cell, answered in self._scorer.answers(cells, self._store):
+                    self._hand_over(cell, answered)
 
-    def _taken(self, line: queue.Queue[T]) -> Iterator[T]:
+    def _collect(self) -> None:
+        """The thread that writes to the table."""
+        for ended in self._taken(self._ended):
+            with self._failures_noted():
+                self._finish(ended)
+
+    def _taken(self, line: queue.Queue[T] | queue.SimpleQueue[T]) -> Iterator[T]:
         """What comes in a queue, until the evaluator closes or a cell cannot be scored."""
         while not self._closing and self._failure is None:
             with contextlib.suppress(queue.Empty):
@@ -227,51 +200,48 @@ class Evaluator:
                 self._failure = error
                 self._changed.set()
 
-    def _score(self, cell: Cell, answered: Sequence[Answer] | None, worker: Worker | None) -> Worker:
-        """Scores a cell, with a new worker where the old one is dead or there is none. Returns the worker in use."""
-        for attempt in range(ATTEMPTS):
-            try:
-                worker = worker or self._hire()
-                rows = worker.score(cell, answered)
-            except WorkerDied as death:
-                worker = self._bury(worker)
-                if self._closing:
-                    raise
-                logging.warning("A worker died (%s) on %s, attempt %d.", death, cell.name, attempt + 1)
-                continue
-            if isinstance(rows, str):
-                raise UserError(f"The cell {cell.name} could not be scored: {rows}")
-            with self._lock:  # one thread at a time writes to the table
-                self._table.append(cell, rows)
-                self.finished += 1
-                self._unscored[_epoch(cell)] -= 1
-            self._release(_epoch(cell))
-            self._changed.set()
-            return worker
-        raise UserError(
-            f"The cell {cell.name} lost its worker {ATTEMPTS} times: is memory short, or eval.cell_minutes?"
-        )
-
-    def _hire(self) -> Worker:
-        """Starts a worker and lists it for `close`, under the lock: no worker starts after `close` has killed all."""
+    def _finish(self, ended: _Try) -> None:
+        """Appends the rows of a cell, or has it scored again if its worker died."""
+        cell, answered, attempt, future = ended
+        try:
+            rows = future.result()
+        except Exception as death:  # what is wrong with a cell is told in words, so this is the worker
+            logging.warning("A worker died (%s) on %s, attempt %d.", death, cell.name, attempt)
+            if attempt == ATTEMPTS:
+                raise UserError(
+                    f"The cell {cell.name} lost its worker {ATTEMPTS} times ({death}): "
+                    "is memory short, or eval.cell_minutes?"
+                ) from death
+            self._try(cell, answered, attempt + 1)
+            return
+        if isinstance(rows, str):
+            raise UserError(f"The cell {cell.name} could not be scored: {rows}")
+        self._table.append(cell, rows)
         with self._lock:
-            if self._closing:
-                raise WorkerDied("closing")
-            worker = Worker(self._spec, self._store.directory, self._embeddings)
-            self._workers.append(worker)
-            return worker
-
-    def _bury(self, worker: Worker | None) -> None:
-        """Removes a dead worker."""
-        with self._lock:
-            if worker in self._workers:
-                self._workers.remove(worker)
-                worker.end()
+            self.finished += 1
+            self._unscored[_epoch(cell)] -= 1
+        self._room.release()
+        self._release(_epoch(cell))
+        self._changed.set()
 
     def _release(self, epoch: tuple[str, int, int]) -> None:
         """Deletes the hidden states of an epoch once all its cells are in the table."""
         if not self._spec.keep_hidden and self._unscored[epoch] == 0:
             self._store.delete(*epoch)
+
+
+def executor_of(spec: AnalysisSpec, count: int) -> Executor:
+    """The executor that `spec.scheduler` asks for: `count` worker processes of this machine, or a Dask cluster.
+
+    Raises:
+      UserError: Dask is not installed, or its scheduler does not answer.
+    """
+    seconds = 60 * spec.cell_minutes
+    if not spec.scheduler:
+        return Pool(count, seconds)
+    from clusterlm_jax.analysis.executors.dask import DaskExecutor  # Dask is an extra, and takes a second to import
+
+    return DaskExecutor(spec.scheduler, seconds)
 
 
 def _epoch(cell: Cell) -> tuple[str, int, int]:

@@ -44,6 +44,7 @@ class AnalysisSpec:
     keep_hidden: bool = False  # whether hidden states stay on disk after they are scored
     backend: str = "auto"  # what clusters; auto takes the faster one: jax on an accelerator, on a CPU by measurement
     workers: int = 0  # processes, each on one thread and of lower priority than the training; 0: one for each core
+    scheduler: str = ""  # of a Dask cluster that scores, such as tcp://HOST:8786; without one this machine does
     cell_minutes: float = 60.0  # a worker that takes longer for a cell hangs: it is ended, and the cell begun again
     queue: int = 256  # waiting cells above which the training waits; their hidden states take disk space
 

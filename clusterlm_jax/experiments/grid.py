@@ -5,6 +5,7 @@
     WORKDIR/figures/ tables/ report.html  the comparison
 
 Several machines may run one grid in a directory that they share. Each machine takes the points that no other holds.
+With `eval.scheduler` the points are run by the workers of a Dask cluster instead, each on a machine of its own.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from clusterlm_jax import experiments
+from clusterlm_jax.analysis.executors.dask import connect
 from clusterlm_jax.experiments import stages
 from clusterlm_jax.records import UserError
 from clusterlm_jax.settings import Settings
@@ -26,13 +29,19 @@ from clusterlm_jax.workdir import Busy, WorkDir
 PATIENCE = 120  # seconds to wait for the grid's directory: another process holds it while it draws the comparison
 
 
-def run(points: Mapping[str, Settings], shared: dict[str, Any], workdir: WorkDir) -> None:
-    """Runs point after point, and after each compares the points so far. A finished point has nothing left to do.
+def run(
+    points: Mapping[str, Settings],
+    shared: dict[str, Any],
+    workdir: WorkDir,
+    commands: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Runs the points, and after each compares those so far. A finished point has nothing left to do.
 
     Args:
       points: by name, which is also the name of its directory; at least one.
       shared: what `config.json` of the grid says (`config.shared`).
       workdir: of the grid.
+      commands: the flags of the main program for each point alone, which a Dask cluster needs.
 
     Raises:
       UserError: points failed; it names them after all others have run.
@@ -41,23 +50,49 @@ def run(points: Mapping[str, Settings], shared: dict[str, Any], workdir: WorkDir
         with _turn(workdir):
             workdir.claim(shared)
         directories = {name: workdir.root / name for name in points}
-        failed = []
-        for number, (name, config) in enumerate(points.items(), start=1):
-            print(f"Point {number} of {len(points)}: {name}")
-            try:
-                stages.run(config, WorkDir(directories[name]))
-            except Busy as error:
-                print(f"{error} The point is left to it.")
-            except UserError as error:
+        scheduler, failed = next(iter(points.values())).eval.scheduler, []
+        ended = _in_cluster(scheduler, commands, workdir) if scheduler else _here(points, directories)
+        for name, error in ended:
+            if isinstance(error, Busy):
+                print(f"{error} The point {name} is left to it.")
+            elif error is not None:
                 failed.append(name)
                 print(f"clusterlm_jax: the point {name} failed: {error}", file=sys.stderr)
-            jax.clear_caches()  # another point has other shapes, so what was compiled for this one only takes memory
+            config = points[name]
             if "report" in config.stages and directories[name].exists():
                 with _turn(workdir):
                     page = experiments.part(config.experiment, "page").compare(directories, workdir.root, config.report)
                 print(f"The comparison so far is at {page}")
         if failed:
             raise UserError(f"{len(failed)} of {len(points)} points failed: {'; '.join(failed)}.")
+
+
+def _here(points: Mapping[str, Settings], directories: Mapping[str, Path]) -> Iterator[tuple[str, UserError | None]]:
+    """Runs point after point, and yields each with what went wrong."""
+    for number, (name, config) in enumerate(points.items(), start=1):
+        print(f"Point {number} of {len(points)}: {name}")
+        error = None
+        try:
+            stages.run(config, WorkDir(directories[name]))
+        except UserError as refusal:
+            error = refusal
+        jax.clear_caches()  # another point has other shapes, so what was compiled for this one only takes memory
+        yield name, error
+
+
+def _in_cluster(
+    scheduler: str, commands: Mapping[str, Sequence[str]], workdir: WorkDir
+) -> Iterator[tuple[str, UserError | None]]:
+    """As `_here`, in any order."""
+    with connect(scheduler) as client:
+        from clusterlm_jax.analysis.executors import (
+            commands as cluster,
+        )  # needs Dask; `connect` says so if it is missing
+
+        print(f"{len(commands)} points wait for workers of {scheduler}; each prints to {workdir.root}/NAME.log")
+        for number, (name, end) in enumerate(cluster.ended(client, commands, workdir.root), start=1):
+            print(f"Point {number} of {len(commands)} has ended: {name}")
+            yield name, None if end.code == 0 else (Busy if Busy.WORDS in end.told else UserError)(end.told)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ import pytest
 from clusterlm_jax import preemption
 from clusterlm_jax.analysis import evaluator as room
 from clusterlm_jax.analysis.cells import job_of
-from clusterlm_jax.analysis.evaluator import Evaluator, Worker, WorkerDied
+from clusterlm_jax.analysis.evaluator import Evaluator
+from clusterlm_jax.analysis.executors.pool import Worker
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
@@ -60,8 +62,8 @@ def nothing_is_left_running() -> Iterator[None]:
     """Checks after each test that no thread and no worker process of an evaluator is left."""
     threads, hired, construct = set(threading.enumerate()), [], Worker.__init__
 
-    def remember(worker: Worker, *settings) -> None:
-        construct(worker, *settings)
+    def remember(worker: Worker) -> None:
+        construct(worker)
         hired.append(worker)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -75,24 +77,22 @@ def nothing_is_left_running() -> Iterator[None]:
 def in_process(monkeypatch: pytest.MonkeyPatch, rows_of: Callable[..., tuple[ScoreRow, ...]]) -> type:
     """Workers in this process that answer at once or when `gate` opens, for tests that need no real processes."""
 
-    class InProcess:
+    class InProcess(ThreadPoolExecutor):
         gate = threading.Event()
-        hired = 0
+        opened = 0
 
-        def __init__(self, *settings) -> None:
-            InProcess.hired += 1
+        def __init__(self, *settings: object) -> None:
+            InProcess.opened += 1
+            super().__init__(1)
 
-        def score(self, cell: Cell, answered: object) -> tuple[ScoreRow, ...]:
-            assert self.gate.wait(PATIENCE_SECONDS)
-            return rows_of(cell)
+        def submit(self, function: Callable, cell: Cell, *_: object) -> Future:
+            return super().submit(lambda: self.gate.wait(PATIENCE_SECONDS) and rows_of(cell))
 
-        def kill(self) -> None:
+        def shutdown(self, **settings: bool) -> None:
             self.gate.set()
+            super().shutdown(**settings)
 
-        def end(self) -> None:
-            self.kill()
-
-    monkeypatch.setattr(room, "Worker", InProcess)
+    monkeypatch.setattr(room, "executor_of", InProcess)
     InProcess.gate.set()
     return InProcess
 
@@ -105,7 +105,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def process_of(evaluator: Evaluator) -> subprocess.Popen:
-    [worker] = evaluator._workers
+    workers = evaluator._executor._workers
+    [worker] = [*workers._busy, *workers._free]
     return worker._process
 
 
@@ -115,6 +116,18 @@ def test_rows_equal_those_of_a_direct_call(
     """To the last bit. Breaks when a worker has other settings, another seed, or more threads."""
     direct = Scorer(spec, tmp_path).score(cells, HiddenStore(undisturbed / "hidden"))
     assert rows_at(undisturbed) == sorted(dataclasses.astuple(row) for _, rows in direct for row in rows)
+
+
+def test_any_executor_does(place: Path, undisturbed: Path, spec: AnalysisSpec, some: list[Cell]) -> None:
+    """A pool of threads, for one; it is shut down at the end."""
+    quick = [cell for cell in some if cell.job in ("raw", "geometry", "tree")]
+    store, threads = HiddenStore(place / "hidden"), ThreadPoolExecutor(1)
+    with Evaluator(spec, ScoreTable(place / "scores.csv", spec), store, None, threads) as evaluator:
+        evaluator.submit(quick)
+        evaluator.drain()
+    assert rows_at(place) == rows_at(undisturbed, quick)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        threads.submit(print)
 
 
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(
@@ -159,18 +172,10 @@ def test_a_worker_that_always_dies_gives_a_user_error(
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with evaluator_at(place, spec) as evaluator:
         evaluator.submit(cells[:1])
-        with pytest.raises(UserError, match=f"{cells[0].name} lost its worker 3 times"):
+        with pytest.raises(UserError, match=rf"{cells[0].name} lost its worker 3 times \(exit code 1\)"):
             evaluator.drain()
         with pytest.raises(UserError, match="lost its worker"):
             evaluator.submit(cells)
-
-
-def test_a_worker_that_hangs_is_ended(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
-    worker = Worker(dataclasses.replace(spec, cell_minutes=0.01), place / "hidden", None)
-    os.kill(worker._process.pid, signal.SIGSTOP)
-    with pytest.raises(WorkerDied, match="exit code -9"):
-        worker.score(cells[0])
-    worker.end()
 
 
 def test_damaged_states_give_a_user_error(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
@@ -202,7 +207,7 @@ def test_done_cells_are_skipped_and_start_no_worker(
     with evaluator_at(undisturbed, dataclasses.replace(spec, keep_hidden=True)) as evaluator:
         evaluator.submit(cells)
         evaluator.drain()
-        assert (evaluator.queued, in_process.hired) == (0, 0)
+        assert (evaluator.queued, in_process.opened) == (0, 0)
     assert (undisturbed / "scores.csv").read_bytes() == before
     assert has_states(undisturbed)
 

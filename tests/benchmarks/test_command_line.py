@@ -52,6 +52,7 @@ def test_help_says_what_is_measured_and_with_what(name: str, here: Path, capsys:
         ("random_llama", ["new", "100"], "WIDTH is 100; it must be a multiple of 64"),
         ("random_llama", ["--new"], "required: DIRECTORY"),
         ("tsne", ["many"], "argument POINTS: 'many' must be a whole number of at least 1"),
+        ("executors", ["few"], "argument CALLS: 'few' must be a whole number of at least 1"),
         ("seeds", ["32", "2", "float32", "4", "5"], "unrecognized arguments: 5"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from clusterlm_jax.experiments.work import Work
 from clusterlm_jax.records import UserError
 from clusterlm_jax.report.spec import ReportSpec
 from clusterlm_jax.settings import Settings
-from clusterlm_jax.workdir import WorkDir
+from clusterlm_jax.workdir import Busy, WorkDir
 from tests.command_line import run
 
 RATES = {"train.learning_rate": [1e-4, 3e-4, 1e-3]}
@@ -167,3 +168,36 @@ def test_one_command_runs_a_grid_and_resumes_it(tmp_path):
     assert (root / "hidden_dim=16" / "scores.csv").read_bytes() == scores
     page = (root / "report.html").read_text()
     assert all(f'href="hidden_dim%3D{width}/report.html"' in page for width in (8, 16))
+
+
+def test_the_workers_of_a_cluster_run_points_and_this_process_compares(rooms, workdir, monkeypatch, capsys):
+    """The points end in any order; one is another process's, and one fails."""
+    cluster = pytest.importorskip("clusterlm_jax.analysis.executors.commands")
+    ends = {NAMES[2]: (0, ""), NAMES[0]: (2, f"{Busy.WORDS} {NAMES[0]}."), NAMES[1]: (2, "It diverged.")}
+
+    def ended(client: object, commands: dict[str, list[str]], directory: Path) -> Iterator[tuple[str, object]]:
+        for name, end in ends.items():
+            assert commands[name] == [f"--point={name}"]
+            WorkDir(directory / name).write_json("metrics.jsonl", {})
+            yield name, cluster.Ended(*end)
+
+    monkeypatch.setattr(grid, "connect", contextlib.nullcontext)
+    monkeypatch.setattr(cluster, "ended", ended)
+    raw = config.default("emergence")
+    raw.update(grid=(RATES,), eval={**raw.eval, "scheduler": "tcp://127.0.0.1:8786"})
+    points = config.points(raw)
+    with pytest.raises(UserError, match=r"1 of 3 points failed: learning_rate=0\.0003\."):
+        grid.run(points, config.shared(raw), workdir, {name: [f"--point={name}"] for name in points})
+    assert rooms.begun == []
+    assert rooms.compared == dict.fromkeys(NAMES, True)
+    told = capsys.readouterr()
+    assert f"The point {NAMES[0]} is left to it." in told.out
+    assert f"the point {NAMES[1]} failed: It diverged." in told.err
+
+
+def test_one_point_alone_is_run_without_the_comparison(tmp_path):
+    grid_of_two = "--config.grid=([{'name': 'small', 'seeds': (1,)}, {'name': 'large', 'seeds': (2,)}],)"
+    result = run(tmp_path / "grid", grid_of_two, "--config.stages=('data',)", "--point=large")
+    assert result.returncode == 0, result.stderr
+    assert [path.name for path in (tmp_path / "grid").iterdir()] == ["large"]
+    assert json.loads((tmp_path / "grid" / "large" / "config.json").read_text())["seeds"] == [2]

@@ -35,7 +35,7 @@ def ranges(requirements: list[str]) -> dict[str, Requirement]:
 
 
 def imported() -> set[str]:
-    """The packages that the modules of clusterlm_jax import, but torch, which is optional."""
+    """The packages that the modules of clusterlm_jax import, but torch and Dask, which are optional."""
     modules = set()
     for path in (ROOT / "clusterlm_jax").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -43,7 +43,7 @@ def imported() -> set[str]:
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 modules.add(node.module.partition(".")[0])
-    modules -= {*sys.stdlib_module_names, "clusterlm_jax", "torch"}
+    modules -= {*sys.stdlib_module_names, "clusterlm_jax", "torch", "distributed"}
     return {canonicalize_name(PACKAGE_OF.get(module, module)) for module in modules}
 
 

@@ -19,7 +19,7 @@ SOURCES = [
 ]
 # What would run code from a file, and the value of its argument that does not.
 ARGUMENTS = {"allow_pickle": False, "trust_remote_code": False, "weights_only": True}
-OURS = {"evaluator.py", "worker.py"}  # a process and its worker talk in pickles, which nobody else writes
+OURS = {"pool.py", "worker.py"}  # a process and its worker talk in pickles, which nobody else writes
 
 
 def calls() -> Iterator[tuple[Path, ast.Call]]:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterlm_jax.analysis import worker as worker_module
-from clusterlm_jax.analysis.evaluator import PACKAGE_ROOT, Worker, WorkerDied
+from clusterlm_jax.analysis.executors.answering import answer
+from clusterlm_jax.analysis.executors.pool import PACKAGE_ROOT, Worker, WorkerDied, Workers
 from clusterlm_jax.analysis.hidden_store import HiddenStore
 from clusterlm_jax.analysis.scoring.scorer import Scorer
 from clusterlm_jax.analysis.spec import AnalysisSpec
@@ -27,9 +28,9 @@ def test_what_cannot_be_written_is_told_in_a_sentence(place: Path, spec: Analysi
     """As on a full disk. Breaks if the evaluator is given a traceback."""
     (tmp_path / "embeddings").write_text("in the way")
     cell = Cell("main", 0, 0, 0, "validation", "1", "tsne")
-    answer = worker_module._answer(cell, None, spec, place / "hidden", tmp_path / "embeddings")
-    assert "embeddings" in answer
-    assert "Traceback" not in answer and "\n" not in answer
+    said = answer(cell, None, spec, place / "hidden", tmp_path / "embeddings")
+    assert "embeddings" in said
+    assert "Traceback" not in said and "\n" not in said
 
 
 def run_worker(program: str, messages: Sequence[tuple]) -> subprocess.CompletedProcess[bytes]:
@@ -49,7 +50,7 @@ def test_a_worker_loads_no_jax_and_keeps_its_answers_clean(
     """A cell of each job while a library prints, then a cell without states. The worker ends with its input."""
     program = """
 import sys
-from clusterlm_jax.analysis import worker
+from clusterlm_jax.analysis.executors import worker
 from clusterlm_jax.analysis.scoring import scikit
 kmeans = scikit.kmeans
 scikit.kmeans = lambda *settings: print("a library prints", flush=True) or kmeans(*settings)
@@ -59,7 +60,7 @@ print("loaded:", sorted({"jax", "flax", "matplotlib", "ml_collections", "absl", 
     asked = [Cell("main", 0, 0, 0, "validation", "1", job) for job in JOBS]
     missing = dataclasses.replace(asked[0], layer="9")
     settings = spec, place / "hidden", tmp_path
-    worker = run_worker(program, [(cell, None, *settings) for cell in (*asked, missing)])
+    worker = run_worker(program, [(answer, cell, None, *settings) for cell in (*asked, missing)])
     assert worker.returncode == 0, worker.stderr
     printed = worker.stderr.decode()
     assert "a library prints" in printed
@@ -78,20 +79,38 @@ def _unpickle_all(stream: bytes) -> list:
 
 
 def test_the_exit_code_of_a_dead_worker_is_reported(place: Path, spec: AnalysisSpec, cells: list[Cell]) -> None:
-    worker = Worker(spec, place / "hidden", place / "embeddings")
+    worker = Worker()
     worker.kill()
     with pytest.raises(WorkerDied, match="exit code -9"):
-        worker.score(cells[0])
+        worker.call(PATIENCE_SECONDS, answer, cells[0], None, spec, place / "hidden", None)
     worker.end()
+
+
+def test_a_worker_that_hangs_is_ended() -> None:
+    worker = Worker()
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match="exit code -9"):
+        worker.call(0.5, os.getpid)
+    worker.end()
+
+
+def test_a_free_worker_is_taken_again_and_ends_after_its_rest() -> None:
+    workers = Workers(rest_seconds=1)
+    assert workers.call(PATIENCE_SECONDS, os.getpid) == workers.call(PATIENCE_SECONDS, os.getpid)
+    [worker] = workers._free
+    assert worker._process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    workers.end()
+    with pytest.raises(WorkerDied, match="closing"):
+        workers.call(PATIENCE_SECONDS, os.getpid)
 
 
 def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
     """The parent was killed while the worker scored: nobody reads the answer."""
-    program = "from clusterlm_jax.analysis import worker\nworker._answer = lambda *question: ()\nworker.main()"
+    program = "from clusterlm_jax.analysis.executors import worker\nworker.main()"
     given = [sys.executable, "-c", program]
     with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
         worker.stdout.close()
-        pickle.dump((None,) * 5, worker.stdin)
+        pickle.dump((os.getpid,), worker.stdin)
         worker.stdin.close()
         assert worker.stderr.read() == b""
         assert worker.wait(PATIENCE_SECONDS) == 1
