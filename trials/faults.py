@@ -118,7 +118,7 @@ def cut_rows(trial: Trial) -> None:
     kill(trial)
     paths = [trial.workdir / name for name in ("metrics.jsonl", "timings.jsonl", "scores.csv")]
     whole = {path: path.read_bytes() for path in paths if path.exists()}
-    for path, content in whole.items():
+    for path, content in ((path, content) for path, content in whole.items() if content):  # empty: killed before a row
         last = content.splitlines()[-1]
         path.write_bytes(content[: -int(trial.rng.integers(1, len(last)))])
     attempt = trial.start()
@@ -246,15 +246,25 @@ def campaign(kills: int, tries: int, seed: int, experiments: Sequence[str], plac
         root = place or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="clusterlm_jax-faults-")))
         root.mkdir(parents=True, exist_ok=True)
         it = Campaign(root, seed)
-        with tqdm(total=kills + tries * len(others), unit="fault", dynamic_ncols=True) as bar:
-            left, turn = kills, 0
-            while left and len(it.failures) < kills:
-                done = it.kills(experiments[turn % len(experiments)], left)
-                left, turn = left - done, turn + 1
-                bar.update(done)
-            for fault, experiment in others * tries:
-                it.other(fault, experiment)
-                bar.update()
+        try:
+            with tqdm(total=kills + tries * len(others), unit="fault", dynamic_ncols=True) as bar:
+                left, turn = kills, 0
+                while left and len(it.failures) < kills:
+                    done = it.kills(experiments[turn % len(experiments)], left)
+                    left, turn = left - done, turn + 1
+                    bar.update(done)
+                for fault, experiment in others * tries:
+                    it.other(fault, experiment)
+                    bar.update()
+        finally:  # what was tried until an interrupt is worth telling
+            tell(it)
+    if len(faults) < len(OTHERS):
+        print("Not tried, as they need the right to mount a disk: " + ", ".join(OTHERS.keys() - set(faults)) + ".")
+    return int(bool(it.failures))
+
+
+def tell(it: Campaign) -> None:
+    """Prints tables of what was tried, and what came of it."""
     print(table(("experiment", "killed at", "kills"), dict(sorted(it.stages.items()))), end="\n\n")
     print(table(("fault", "experiment", "tried"), dict(it.tried)), end="\n\n")
     total = sum(it.stages.values()) + sum(it.tried.values())
@@ -262,9 +272,6 @@ def campaign(kills: int, tries: int, seed: int, experiments: Sequence[str], plac
         f"Faults tried: {total}, {sum(it.stages.values())} of them kills. Not survived: {len(it.failures)}. "
         f"Rows lost: {it.lost}. Rows changed: {it.changed}."
     )
-    if len(faults) < len(OTHERS):
-        print("Not tried, as they need the right to mount a disk: " + ", ".join(OTHERS.keys() - set(faults)) + ".")
-    return int(bool(it.failures))
 
 
 def experiment(text: str) -> str:
