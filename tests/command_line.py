@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -47,10 +48,12 @@ SMALL = {
     "report.explorer": False,  # megabytes of a library in every page
 }
 
+# jaxlib 0.10 has two emitters of loops, of which the older takes half the time; later versions end at a flag they lack.
+OLDER_EMITTER = " --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 COMPILED = tempfile.TemporaryDirectory(prefix="clusterlm_jax-compiled-")  # removed when this process ends
 # Compilation is most of a small run's time: in haste, and once for the runs that have the same shapes.
 QUICK_TO_COMPILE = {
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0" + OLDER_EMITTER,
     "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

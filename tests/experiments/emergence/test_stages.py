@@ -37,7 +37,8 @@ from tests.command_line import (
 pytestmark = pytest.mark.slow
 STAGES = "--config.stages=('data', 'train', 'analyse')"
 EXPLORER = "--config.report.explorer=True"
-SEEDS = "--config.seeds=(0, 1)", "--config.eval.every=3"  # epochs 0 and 3 are analysed
+# Epochs 0 and 3 are analysed. Few steps an epoch, since processes that train together wait for each other at each.
+SEEDS = "--config.seeds=(0, 1)", "--config.eval.every=3", "--config.train.batch_size=48"
 CLUSTERING = 6 * 8 + 4 * 3  # labels by scores, null labels by scores
 # Of one state: raw and residual with shares of variance, t-SNE, on 2 splits; hard examples in each space; neighbours.
 # The instruments on 2 splits: three shares with chance, silhouettes and trees by 6 labels with 2 nulls, three scores
@@ -259,7 +260,7 @@ def keyboard():
 def test_an_interrupt_from_the_keyboard_ends_in_a_sentence_and_leaves_no_worker(tmp_path):
     workdir = tmp_path / "run"
     with subprocess.Popen(
-        command(workdir, STAGES, "--config.eval.workers=2"),
+        command(workdir, *SEEDS, STAGES, "--config.eval.workers=2"),
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,

@@ -141,31 +141,48 @@ def test_two_processes_read_as_one(checkpoint, undisturbed, tmp_path):
         np.testing.assert_allclose(ours, alone, atol=5e-5, rtol=0)
 
 
-@pytest.mark.parametrize("moment", ["extraction", "analysis"])
-def test_killed_and_resumed_it_equals_the_undisturbed_run(checkpoint, undisturbed, tmp_path, moment):
+def test_killed_and_resumed_it_equals_the_undisturbed_run(checkpoint, undisturbed, tmp_path):
+    """Killed between two shards, and during the analysis."""
     workdir = tmp_path / "run"
     growing = workdir / "hidden/main/seed=0/epoch=0000/.test.growing"
-    ready = {
-        "extraction": lambda: growing.is_dir() and len(list(growing.glob("shard=*"))) >= 2,
-        "analysis": lambda: (workdir / "scores.csv").exists() and len(scores(workdir)) < ROWS,
-    }[moment]
     given = command(workdir, checkpoint, STAGES, "--config.eval.keep_hidden=True")
-    kill_when(given, ready)
-    written = {path: path.stat().st_mtime_ns for path in workdir.rglob("shard=*/*.npy")}
-    assert written
+    written = {}
+    for ready in (
+        lambda: growing.is_dir() and len(list(growing.glob("shard=*"))) >= 2,
+        lambda: (workdir / "scores.csv").exists() and len(scores(workdir)) < ROWS,
+    ):
+        kill_when(given, ready)
+        now = {path.parts[-2:]: path.stat().st_mtime_ns for path in workdir.rglob("shard=*/*.npy")}
+        assert len(now) > len(written)
+        assert now.items() >= written.items()  # no shard was read again
+        written = now
     result = run(workdir, checkpoint, STAGES, "--config.eval.keep_hidden=True")
     assert result.returncode == 0, result.stderr
     assert scores(workdir) == scores(undisturbed)
-    kept = {path.relative_to(workdir).parts[-2:]: path.stat().st_mtime_ns for path in workdir.rglob("shard=*/*.npy")}
-    assert all(kept[path.parts[-2:]] == time_ns for path, time_ns in written.items())  # no shard was read again
+    kept = {path.parts[-2:]: path.stat().st_mtime_ns for path in workdir.rglob("shard=*/*.npy")}
+    assert kept == written
 
 
-def test_again_is_done_at_once_without_the_checkpoint(checkpoint, tmp_path):
-    """Scored states are deleted, and nothing asks for them or for the model again."""
-    there = tmp_path / "open_llama_tiny"
+@pytest.fixture(scope="module")
+def one_by_one(checkpoint, tmp_path_factory) -> tuple[Path, Path]:
+    """The directory of a run in which each stage is a process of its own, and its checkpoint; no states are kept."""
+    place = tmp_path_factory.mktemp("one_by_one")
+    there = place / "open_llama_tiny"
     shutil.copytree(checkpoint, there)
-    workdir = tmp_path / "run"
-    assert run(workdir, there, STAGES).returncode == 0
+    for stage in ("data", "extract", "analyse"):
+        result = run(place / "run", there, f"--config.stages=('{stage}',)")
+        assert result.returncode == 0, result.stderr
+    return place / "run", there
+
+
+def test_stages_one_by_one_equal_all_at_once(undisturbed, one_by_one):
+    workdir, _ = one_by_one
+    assert scores(workdir) == scores(undisturbed)
+
+
+def test_again_is_done_at_once_without_the_checkpoint(one_by_one):
+    """Scored states are deleted, and nothing asks for them or for the model again."""
+    workdir, there = one_by_one
     assert not list((workdir / "hidden").rglob("*.npy"))
     before = scores(workdir)
     shutil.rmtree(there)
@@ -181,13 +198,6 @@ def test_random_weights_need_no_weights(checkpoint, tmp_path):
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["model"]["random_weights"] is True
     assert "random weights" in (tmp_path / "run" / "tables" / "table_1.csv").read_text()
-
-
-def test_stages_one_by_one_equal_all_at_once(checkpoint, undisturbed, tmp_path):
-    for stage in ("data", "extract", "analyse"):
-        result = run(tmp_path / "run", checkpoint, f"--config.stages=('{stage}',)", "--config.eval.keep_hidden=True")
-        assert result.returncode == 0, result.stderr
-    assert scores(tmp_path / "run") == scores(undisturbed)
 
 
 def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
