@@ -10,9 +10,9 @@ The defaults, in `clusterlm_jax/*/spec.py`, are the paper's where it gives them.
 initial values. Ours are 32 instances, 0.01, and GPT-2's 0.02.
 
 `configs/synthetic.py:quick` is the form for a CPU. It is the cheapest regime we found that learns the tasks well enough
-(validation accuracy above .9) to show what happens to the clusters. The lines below say what it changes. It took 8
-minutes on 2 cores that also ran tests. Expect validation accuracy .988 (best at epoch 28) and task F1 with t-SNE .36 in
-block 4 (.54 untrained). 85% of the neighbours from other distributions have the same task (15% untrained).
+(validation accuracy above .9) to show what happens to the clusters. The lines below say what it changes. It took 3
+minutes 28 s on 2 cores, 2026-11-22. Expect validation accuracy .988 (best at epoch 28) and task F1 with t-SNE .38 in
+block 4 (.49 untrained). 85% of the neighbours from other distributions have the same task (15% untrained).
 
 The paper-size run, with `--config.train.batch_unit=instruction --config.train.batch_size=70
 --config.model.compute_dtype=bfloat16 --config.eval.every=10`, takes 2 h 6 min of training on 2 cores. Expect validation
