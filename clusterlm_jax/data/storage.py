@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import operator
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,8 +59,9 @@ def load(directory: Path) -> Dataset:
         raise UserError(f"There is no dataset at {path}: run the 'data' stage first (config.stages).")
     try:
         arrays = read_arrays(path)
+        instruction_symbols, task_symbols = map(operator.index, arrays["vocabulary"].tolist())  # whole numbers
         return Dataset(
-            vocabulary=Vocabulary(*arrays["vocabulary"].tolist()),
+            vocabulary=Vocabulary(instruction_symbols, task_symbols),
             tokens_NT=arrays["tokens_NT"],
             length_N=arrays["length_N"],
             labels=_with_prefix(arrays, "label_"),

@@ -37,17 +37,24 @@ def load(config: Any, workdir: WorkDir) -> dict[int, Dataset]:
       UserError: one is missing, unreadable, or not the one this run began with.
     """
     datasets = {seed: storage.load(workdir.dataset(seed)) for seed in config.seeds}
-    known = workdir.read_json("run.json").get("dataset", {})
     for seed, dataset in datasets.items():
-        _check_same(workdir, seed, dataset)
-        if str(seed) not in known:  # killed before they were written
-            known |= {str(seed): storage.statistics(dataset) | {"sha256": storage.digest(dataset)}}
-            workdir.update_run(dataset=known)
+        noted = _check_same(workdir, seed, dataset)
+        if "sha256" not in noted:  # killed before they were written
+            facts = storage.statistics(dataset) | {"sha256": storage.digest(dataset)}
+            workdir.update_run(dataset=workdir.read_json("run.json").get("dataset", {}) | {str(seed): facts})
     return datasets
 
 
-def _check_same(workdir: WorkDir, seed: int, dataset: Dataset) -> None:
-    """A run's hidden states are scored with the labels it was trained with."""
-    begun_with = workdir.read_json("run.json").get("dataset", {}).get(str(seed), {}).get("sha256")
-    if begun_with not in (None, storage.digest(dataset)):
+def _check_same(workdir: WorkDir, seed: int, dataset: Dataset) -> dict[str, Any]:
+    """What `run.json` notes of a seed's dataset. A run's hidden states are scored with the labels it was trained with.
+
+    Raises:
+      UserError: it notes another dataset, or the note is damaged.
+    """
+    noted = workdir.read_json("run.json").get("dataset", {}).get(str(seed), {})
+    whole = isinstance(noted, dict) and all(isinstance(noted[name], int | float) for name in noted.keys() - {"sha256"})
+    if not whole:
+        raise UserError(f"{workdir.root / 'run.json'} is damaged (what it says of the dataset of seed {seed}).")
+    if noted.get("sha256") not in (None, storage.digest(dataset)):
         raise UserError(f"The dataset of {workdir.root} is not the one this run began with: use a new --workdir.")
+    return noted

@@ -96,9 +96,8 @@ def describe(phase: Phase, workdir: WorkDir) -> None:
     environment.record(workdir, {"training": precision, "hidden states": "highest"})
     spec = phase.model.spec
     count = parameter_count(jax.eval_shape(partial(initial_params, phase.model), jax.random.key(0)))
-    sizes = workdir.read_json("run.json")["dataset"]
     for name, size in paper.SIZES.items():
-        ours = ", ".join(f"{sizes[str(seed)][name]:,}" for seed in phase.seeds)
+        ours = ", ".join(f"{len(dataset.splits[name]):,}" for dataset in phase.datasets.values())
         print(f"{name.replace('_', ' ')}: {ours} instances (the paper: {size:,})")
     print(
         f"hidden dim {spec.hidden_dim}: {count:,} parameters (the paper: "

@@ -71,7 +71,7 @@ def test_symbols_have_different_names():
     assert names[61] == "A1"
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "words", "table"])
 def test_a_damaged_dataset_is_named(dataset, tmp_path, damage):
     storage.save(dataset, tmp_path)
     path = tmp_path / storage.FILE
@@ -79,8 +79,11 @@ def test_a_damaged_dataset_is_named(dataset, tmp_path, damage):
         path.unlink()
     elif damage == "truncated":
         path.write_bytes(path.read_bytes()[:1000])
-    else:
+    elif damage == "foreign":
         np.savez(path, something=1)
+    else:
+        vocabulary = np.array(["35", "25"]) if damage == "words" else np.array([[35, 25], [35, 25]])
+        np.savez(path, **dict(np.load(path)) | {"vocabulary": vocabulary})
     with pytest.raises(UserError, match=re.escape(str(path))):
         storage.load(tmp_path)
 
