@@ -85,9 +85,8 @@ def _in_cluster(
 ) -> Iterator[tuple[str, UserError | None]]:
     """As `_here`, in any order."""
     with connect(scheduler) as client:
-        from clusterlm_jax.analysis.executors import (
-            commands as cluster,
-        )  # needs Dask; `connect` says so if it is missing
+        # Here, because it needs Dask; `connect` says so where that is missing.
+        from clusterlm_jax.analysis.executors import commands as cluster
 
         print(f"{len(commands)} points wait for workers of {scheduler}; each prints to {workdir.root}/NAME.log")
         for number, (name, end) in enumerate(cluster.ended(client, commands, workdir.root), start=1):
