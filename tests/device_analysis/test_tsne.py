@@ -33,10 +33,14 @@ def program():
 
 
 def test_the_divergence_is_that_of_the_exact_method_on_average(program):
-    """Over six sets of points. Breaks with another momentum, gain, exaggeration or learning rate."""
-    found = [program(clouds(seed), squared(clouds(seed)))[1] for seed in range(6)]
+    """Over twenty sets of points: one ends some 3% higher or lower, by chance.
+
+    Breaks with another momentum, gain, exaggeration or learning rate.
+    """
+    sets = [clouds(seed) for seed in range(20)]
+    found = [program(points_ND, squared(points_ND))[1] for points_ND in sets]
     exact = TSNE(2, perplexity=PERPLEXITY, max_iter=ITERATIONS, method="exact", init="pca")
-    expected = [exact.fit(clouds(seed)).kl_divergence_ for seed in range(6)]
+    expected = [exact.fit(points_ND).kl_divergence_ for points_ND in sets]
     assert np.mean(found) == pytest.approx(np.mean(expected), rel=0.01)
 
 
