@@ -107,7 +107,10 @@ def set_clock_back(trial: Trial) -> None:
     kill(trial)
     later = time.time() + YEAR
     for path in [trial.workdir, *trial.workdir.rglob("*")]:
-        os.utime(path, (later, later))
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # a worker's temporary file, before it noticed that the run is gone
+            os.utime(path, (later, later))
 
 
 def cut_rows(trial: Trial) -> None:

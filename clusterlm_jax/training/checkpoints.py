@@ -19,7 +19,8 @@ from clusterlm_jax.files import checksum
 from clusterlm_jax.records import UserError
 from clusterlm_jax.training.state import TrainState
 
-logging.getLogger("absl").setLevel(logging.WARNING)  # orbax logs every file it writes
+# orbax logs every file it writes, and the traceback of what it raises too: the user is told that in a sentence.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 @dataclasses.dataclass(frozen=True)
