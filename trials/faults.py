@@ -107,9 +107,8 @@ def set_clock_back(trial: Trial) -> None:
     kill(trial)
     later = time.time() + YEAR
     for path in [trial.workdir, *trial.workdir.rglob("*")]:
-        with contextlib.suppress(
-            FileNotFoundError
-        ):  # a worker's temporary file, before it noticed that the run is gone
+        # A worker that has not noticed yet that the run is gone may rename its last file.
+        with contextlib.suppress(FileNotFoundError):
             os.utime(path, (later, later))
 
 
