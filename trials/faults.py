@@ -71,7 +71,7 @@ def _strike_workers(attempt: Attempt, moment: float, number: signal.Signals) -> 
 def fill_disk(trial: Trial) -> None:
     """Every byte of it, until the run has ended; with a little left at the end of files that are there."""
     if attempt := trial.harmed():
-        filler = trial.workdir.parent / "filler"
+        filler = trial.workdir.parent.parent / "filler"  # the disk itself: the run may not have made its directory yet
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
