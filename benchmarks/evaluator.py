@@ -54,7 +54,9 @@ def sizes(prompts: bool) -> Sizes:
     """Those of probing, or of the main experiment."""
     if prompts:
         settings = config.build(config.default("probing"))
-        return Sizes({PROMPTS: natural.compose(settings.data, 0).labels}, settings.eval)
+        composed = natural.compose(settings.data, 0)
+        position_N = np.array([len(text.split()) - 1 for text in composed.texts], np.int32)  # as if a word were a token
+        return Sizes({PROMPTS: {**composed.labels, "position": position_N}}, settings.eval)
     dataset = synthesise(DataSpec(), seed=0)
     return Sizes({split: dataset.columns(dataset.splits[split]) for split in (*SPLITS, REFERENCE)}, AnalysisSpec())
 
@@ -96,15 +98,15 @@ def ours(job: str, prompts: bool, width: int, layers: int, workers: int, backend
 
 def theirs(job: str, prompts: bool, width: int, layers: int) -> Callable[[], object]:
     """The plain loop over the same layers and splits."""
-    labels, spec = sizes(prompts)
-    given, rng = states(labels, width, layers), np.random.default_rng(0)
-    columns = {split: label_columns(of.labels) for split, of in given.items()}
-    scored = [split for split in sizes(prompts).scored if job not in VALIDATION_ONLY or split == QUERIES]
+    of, rng = sizes(prompts), np.random.default_rng(0)
+    given = states(of.labels, width, layers)
+    columns = {split: label_columns(labels) for split, labels in of.labels.items()}
+    scored = [split for split in of.scored if job not in VALIDATION_ONLY or split == QUERIES]
 
     def turn() -> None:
         for split, layer in itertools.product(scored, range(layers)):
             reference = (given[REFERENCE].hidden_LND[layer], columns[REFERENCE]) if REFERENCE in given else (None, {})
-            plain.JOBS[job](plain.Layer(given[split].hidden_LND[layer], columns[split], *reference), spec, rng)
+            plain.JOBS[job](plain.Layer(given[split].hidden_LND[layer], columns[split], *reference), of.spec, rng)
 
     return turn
 
@@ -112,18 +114,19 @@ def theirs(job: str, prompts: bool, width: int, layers: int) -> Callable[[], obj
 def measure(
     width: int, layers: int, workers: int, jobs: Sequence[str], backends: Sequence[str], prompts: bool, repeats: int
 ) -> None:
-    splits = "8,800 prompts" if prompts else "both splits"
+    of = sizes(prompts)
+    splits = f"{len(of.labels[PROMPTS]['task']):,} prompts" if prompts else "both splits"
     print(f"an epoch of {layers} layers of width {width}, {splits}; medians of {repeats}; peak memory of")
     print("the plain loop, and of ours without its workers: of the host, and of an accelerator")
     print(f"{'job':14} {'plain, s':>10}", *(f"{f'{backend}, s':>12} {'ratio':>8}" for backend in backends))
-    measured, jobs = {}, [job for job in jobs if job in sizes(prompts).spec.jobs]
+    measured, jobs = {}, [job for job in jobs if job in of.spec.jobs]
     for job in jobs:
         sides = {"plain": partial(theirs, job, prompts, width, layers)}
         sides |= {backend: partial(ours, job, prompts, width, layers, workers, backend) for backend in backends}
         found = measuring.in_turns(sides, repeats)
-        measured |= {f"{job}, {side}": of for side, of in found.items()}
-        memory = ", ".join(f"{measuring.mib(of.host_mib)} {measuring.mib(of.device_mib)}" for of in found.values())
-        show(job, [of.seconds for of in found.values()], memory)
+        measured |= {f"{job}, {name}": side for name, side in found.items()}
+        memory = ", ".join(f"{measuring.mib(m.host_mib)} {measuring.mib(m.device_mib)}" for m in found.values())
+        show(job, [side.seconds for side in found.values()], memory)
     show("all", [sum(measured[f"{job}, {side}"].seconds for job in jobs) for side in ("plain", *backends)])
     ceilings = measuring.in_turns(measuring.ceilings())
     flops, bytes_ = measuring.ceilings_of(ceilings)

@@ -1,7 +1,7 @@
 """The engine that takes whichever of the two is faster: on an accelerator jax; on a CPU jax for most t-SNEs.
 
-On one thread, as workers have, jax takes a tenth to a half of the time of scikit-learn's t-SNE, up to some thousand
-points (docs/speed.md):
+On one thread, as workers have, jax takes less than a tenth of the time of scikit-learn's t-SNE of some hundred points
+(docs/speed.md):
 
     .venv/bin/python -m benchmarks.tsne
 
